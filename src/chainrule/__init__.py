@@ -1,0 +1,1 @@
+"""chainrule: a neural-network library that opens the black box of backpropagation."""

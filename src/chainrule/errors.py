@@ -1,0 +1,84 @@
+"""Every exception that chainrule raises, and the five parts their messages are made of.
+
+Each class also derives from the class that PyTorch raises in that place, so that existing `except`
+clauses keep working.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class ChainruleError(Exception):
+    """The base of all errors of this library.
+
+    Args:
+        what: the operation and what it wanted, in one line (`matmul(a, b): the inner sizes differ`).
+        got: what came instead, one line for each argument (`a  (64, 784)  float32`).
+        where: the user's line (`Classifier.forward, examples/digits.py:31`).
+        mend: what to do, only where it follows from the facts.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        got: Iterable[str] = (),
+        where: str | None = None,
+        mend: str | None = None,
+    ) -> None:
+        self.what, self.got, self.where, self.mend = what, tuple(got), where, mend
+        lines = [what, *(f"    {line}" for line in self.got)]
+        if where is not None:
+            lines.append(f"    in {where}")
+        if mend is not None:
+            lines.append(f"    {mend}")
+        super().__init__("\n".join(lines))
+
+
+class ShapeError(ChainruleError, RuntimeError):
+    """Shapes that an operation cannot combine."""
+
+
+class DTypeError(ChainruleError, RuntimeError):
+    """An element type that an operation does not take (integers that require a gradient, complex numbers)."""
+
+
+class ArgumentError(ChainruleError, ValueError):
+    """An argument outside its range."""
+
+
+class ArgumentTypeError(ChainruleError, TypeError):
+    """An argument of the wrong Python type."""
+
+
+class IndexOutOfRangeError(ChainruleError, IndexError):
+    """An index, axis or class label outside its range."""
+
+
+class GraphError(ChainruleError, RuntimeError):
+    """A gradient that cannot be computed: nothing to differentiate, a graph already freed, a changed value."""
+
+
+class InPlaceError(GraphError):
+    """An in-place write that would make a gradient wrong."""
+
+
+class UnsupportedError(ChainruleError, NotImplementedError):
+    """Something that PyTorch has and chainrule does not (complex numbers, a CUDA device)."""
+
+
+class StateError(ChainruleError, RuntimeError):
+    """A state dictionary or checkpoint that does not fit the object it is loaded into."""
+
+
+class FileFormatError(ChainruleError, ValueError):
+    """A file that is damaged, truncated or not of the format its name promises."""
+
+
+class DataError(ChainruleError, ValueError):
+    """Data that cannot be trained on: unknown columns, no rows, NaN, one class only."""
+
+
+class UsageError(ChainruleError, ValueError):
+    """A command line that asks for something contradictory or unknown."""

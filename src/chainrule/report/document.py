@@ -1,0 +1,168 @@
+"""A report as data: blocks of text, tables and charts, which the renderers (`html`, `terminal`) only read.
+
+Any number may be missing (`None`), NaN or infinite. A table prints it as such; a chart leaves a gap and
+says so in its caption.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence, Sized
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from chainrule.errors import ArgumentError
+
+Value: TypeAlias = str | float | None
+"""What a cell holds. Whole numbers are grouped by thousands; give a seed or a year as a string."""
+
+Alignment: TypeAlias = Literal["left", "right", "center"]
+
+
+@dataclass(frozen=True)
+class Series:
+    """One line of a chart: `ys` over `xs`, which do not decrease.
+
+    Raises:
+        ArgumentError: where `xs` and `ys` differ in length.
+    """
+
+    name: str
+    xs: Sequence[float | None]
+    ys: Sequence[float | None]
+
+    def __post_init__(self) -> None:
+        _require_same_length(f"Series({self.name!r})", "xs", self.xs, "ys", self.ys)
+
+
+@dataclass(frozen=True)
+class LineChart:
+    """Series over a common x axis. `log_y` asks for a logarithmic y axis, which shows positive values."""
+
+    title: str
+    x_label: str
+    y_label: str
+    series: Sequence[Series]
+    log_y: bool = False
+
+
+@dataclass(frozen=True)
+class Bars:
+    """One horizontal bar for each label, from zero to its value.
+
+    Raises:
+        ArgumentError: where `labels` and `values` differ in length.
+    """
+
+    title: str
+    labels: Sequence[str]
+    values: Sequence[float | None]
+    value_label: str = ""
+
+    def __post_init__(self) -> None:
+        _require_same_length(f"Bars({self.title!r})", "labels", self.labels, "values", self.values)
+
+
+Chart: TypeAlias = LineChart | Bars
+
+
+@dataclass(frozen=True)
+class Heading:
+    """The title of the blocks that follow."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    """Running text."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Names and values side by side: the data, the model, the seed."""
+
+    items: Sequence[tuple[str, Value]]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows under column names; the first cell of a row names it.
+
+    Args:
+        columns: the names.
+        rows: one value for each column.
+        alignment: one for each column; without it, columns of numbers stand right and others left.
+        caption: what the table shows.
+        emphasis: for each cell how strongly to shade it, from 0 to 1, or None for no shade. A confusion
+            matrix gives the share of its row.
+
+    Raises:
+        ArgumentError: where there is no column; where a row, the alignment or the emphasis does not fit
+            the columns; where an emphasis lies outside 0 to 1.
+    """
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Value]]
+    alignment: Sequence[Alignment] | None = None
+    caption: str = ""
+    emphasis: Sequence[Sequence[float | None]] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.columns:
+            raise ArgumentError("Table: a table needs at least one column")
+        for index, row in enumerate(self.rows):
+            _require_same_length("Table", "columns", self.columns, f"rows[{index}]", row)
+        if self.alignment is not None:
+            _require_same_length("Table", "columns", self.columns, "alignment", self.alignment)
+        if self.emphasis is not None:
+            self._check_emphasis(self.emphasis)
+
+    def _check_emphasis(self, emphasis: Sequence[Sequence[float | None]]) -> None:
+        _require_same_length("Table", "rows", self.rows, "emphasis", emphasis)
+        for index, shades in enumerate(emphasis):
+            _require_same_length("Table", "columns", self.columns, f"emphasis[{index}]", shades)
+            for shade in shades:
+                if shade is not None and not 0 <= shade <= 1:
+                    raise ArgumentError(
+                        "Table: an emphasis lies from 0 to 1, or is None", got=[f"emphasis[{index}]  {shade}"]
+                    )
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A chart and what to see in it. Figures in a row stand side by side where there is room."""
+
+    chart: Chart
+    caption: str = ""
+
+
+Block: TypeAlias = Heading | Paragraph | Facts | Table | Figure
+
+
+@dataclass(frozen=True)
+class Document:
+    """A whole report."""
+
+    title: str
+    subtitle: str
+    blocks: Sequence[Block]
+
+
+def alignments(table: Table) -> tuple[Alignment, ...]:
+    """The alignment of every column, as given or as its values suggest."""
+    if table.alignment is not None:
+        return tuple(table.alignment)
+    return tuple(
+        "left" if any(isinstance(row[column], str) for row in table.rows) else "right"
+        for column in range(len(table.columns))
+    )
+
+
+def _require_same_length(owner: str, name: str, values: Sized, other_name: str, others: Sized) -> None:
+    if len(values) != len(others):
+        raise ArgumentError(
+            f"{owner}: {name} and {other_name} differ in length",
+            got=[f"{name}  {len(values)}", f"{other_name}  {len(others)}"],
+        )

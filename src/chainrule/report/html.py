@@ -1,0 +1,157 @@
+"""A document as one HTML file that needs nothing else: no script, no font, no request to anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from importlib.resources import files
+from itertools import groupby
+from math import sqrt
+
+from chainrule.report.document import (
+    Alignment,
+    Block,
+    Document,
+    Facts,
+    Figure,
+    Heading,
+    Paragraph,
+    Table,
+    alignments,
+)
+from chainrule.report.markup import Markup, element, text
+from chainrule.report.points import notes
+from chainrule.report.svg import to_svg
+from chainrule.report.values import written, written_rows
+
+# From this share of its row on, a shaded cell is bold as well: shade alone vanishes without colour.
+STRONG = 0.5
+DEEPEST_SHADE = 0.5
+# From this number of columns on, a table is set smaller.
+MANY_COLUMNS = 11
+
+_PAGE = """\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta http-equiv="Content-Security-Policy"
+  content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
+<link rel="icon" href="data:,">
+<title>{title}</title>
+<style>
+{style}</style>
+</head>
+<body>
+<main>
+{body}
+</main>
+</body>
+</html>
+"""
+
+
+def to_html(document: Document) -> str:
+    """The whole document as the text of one HTML file, to be written as UTF-8."""
+    return _PAGE.format(
+        title=text(document.title),
+        style=files("chainrule.report").joinpath("style.css").read_text("utf-8"),
+        body="\n".join([_header(document), *_body(document.blocks)]),
+    )
+
+
+def _header(document: Document) -> Markup:
+    subtitle = [element("p", text(document.subtitle))] if document.subtitle else []
+    return element("header", element("h1", text(document.title)), *subtitle)
+
+
+def _body(blocks: Iterable[Block]) -> Iterator[Markup]:
+    for kind, group in groupby(blocks, key=type):
+        rendered = [_block(block) for block in group]
+        if kind is Figure:
+            yield element("div", *rendered, class_="figures")
+        else:
+            yield from rendered
+
+
+def _block(block: Block) -> Markup:
+    match block:
+        case Heading():
+            return element("h2", text(block.text))
+        case Paragraph():
+            return element("p", text(block.text))
+        case Facts():
+            return _facts(block)
+        case Table():
+            return _table(block)
+        case Figure():
+            return _figure(block)
+
+
+def _facts(facts: Facts) -> Markup:
+    lines = (
+        part
+        for name, value in facts.items
+        for part in (element("dt", text(name)), element("dd", text(written(value))))
+    )
+    return element("dl", *lines)
+
+
+def _figure(figure: Figure) -> Markup:
+    sentences = [element("p", text(figure.caption))] if figure.caption else []
+    sentences += [element("p", text(note), class_="note") for note in notes(figure.chart)]
+    caption = [element("figcaption", *sentences)] if sentences else []
+    return element("figure", element("h3", text(figure.chart.title)), to_svg(figure.chart), *caption)
+
+
+def _table(table: Table) -> Markup:
+    caption = [element("p", text(table.caption), class_="caption")] if table.caption else []
+    # A table wider than the page scrolls, and its caption does not; a keyboard must reach it to scroll.
+    scrolling = element(
+        "div", _grid(table), class_="scroll", tabindex="0", role="region", aria_label=table.caption or "Table"
+    )
+    return element("div", *caption, scrolling, class_="table")
+
+
+def _grid(table: Table) -> Markup:
+    sides = alignments(table)
+    names = [
+        element("th", text(name), scope="col", class_=side)
+        for name, side in zip(table.columns, sides, strict=True)
+    ]
+    shades = table.emphasis or [[None] * len(table.columns)] * len(table.rows)
+    rows = [_row(cells, sides, shade) for cells, shade in zip(written_rows(table), shades, strict=True)]
+    return element(
+        "table", element("thead", element("tr", *names)), element("tbody", *rows), class_=_kind(table)
+    )
+
+
+def _kind(table: Table) -> str:
+    return " ".join(
+        name
+        for name, holds in (
+            ("matrix", table.emphasis is not None),
+            ("many", len(table.columns) >= MANY_COLUMNS),
+        )
+        if holds
+    )
+
+
+def _row(cells: Sequence[str], sides: Sequence[Alignment], shades: Sequence[float | None]) -> Markup:
+    name = element("th", text(cells[0]), scope="row", class_=sides[0])
+    return element("tr", name, *map(_cell, cells[1:], sides[1:], shades[1:]))
+
+
+def _cell(written_value: str, side: Alignment, shade: float | None) -> Markup:
+    if not shade:
+        return element("td", text(written_value), class_=side)
+    strong = " strong" if shade >= STRONG else ""
+    return element(
+        "td", text(written_value), class_=f"{side} shaded{strong}", style=f"--opacity:{_opacity(shade):.2f}"
+    )
+
+
+def _opacity(shade: float) -> float:
+    """Grows with the root, so that a few mistakes among many hits can be seen as well."""
+    return DEEPEST_SHADE * sqrt(shade)

@@ -1,0 +1,336 @@
+"""The one gate that every call passes: run the operator now, and record a node if a gradient is needed.
+
+A gate is made once for each operator. For a fixed number of inputs its source is written out (`gate_source`,
+as dataclasses do it), so that nothing is looked up, inspected or copied on the hot path: 15% of a small
+training step. What is unusual (mixed element types, Python numbers among integers) goes through `converted`
+and comes back; what NumPy refuses goes to `failures`, which asks the shape rule to write the error.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from chainrule import dtypes
+from chainrule.errors import ArgumentTypeError, DTypeError
+from chainrule.ops.catalogue import CATALOGUE
+from chainrule.ops.op import REQUIRED, Op
+from chainrule.tensor.arrays import dtype_of, numpy_dtype
+from chainrule.tensor.failures import failure, named_inputs
+from chainrule.tensor.graph import PACKAGE, USERS_FILES, Array, Node, state, tick, users_site
+from chainrule.tensor.numpy_maths import runner
+from chainrule.tensor.plan import Plan
+from chainrule.tensor.tensor import Tensor, default_float, wrap
+from chainrule.tensor.views import view_of
+
+ndarray, asarray = np.ndarray, np.asarray
+FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+NUMBERS = frozenset((float, int, bool))
+
+
+class Gate(Protocol):
+    """What users call: tensors by position, parameters by name."""
+
+    __name__: str
+
+    def __call__(self, *inputs: Any, **params: Any) -> Tensor: ...
+
+
+class Kept:
+    """What `graph.keep_values` keeps at a node: the values of all inputs, and the result."""
+
+    __slots__ = ("inputs", "result")
+
+    def __init__(self, inputs: tuple[Any, ...], result: Array) -> None:
+        self.inputs, self.result = inputs, result
+
+
+# ---- gates written out for their operator --------------------------------------------------------------------
+
+
+def gate_source(op: Op) -> str:
+    """The source of an operator's gate: `bind(...)` returns the function.
+
+    For each input `a` the gate has its value `v_a` and its edge `e_a`; the result is `y`.
+    """
+    inputs, params = op.inputs, tuple(op.params)
+    shared = [a for a in inputs if a in op.promotes]
+    served = [a for a in inputs if a in op.differentiable_inputs]
+    signature = [a if a not in op.optional else f"{a}=None" for a in inputs]
+    signature += ["*"] * bool(params) + [p if op.params[p] is REQUIRED else f"{p}=default_{p}" for p in params]
+    given = ", ".join([*[f"v_{a}" for a in inputs], *[f"{p}={p}" for p in params]])
+    params_dict = "{" + ", ".join([f"'{p}': {p}" for p in params]) + "}"
+    lines = [f"def {op.name}({', '.join(signature)}):"]
+    lines += [f"    v_{a}, e_{a} = ({a}.value, {a}.edge) if isinstance({a}, Tensor) else ({a}, None)" for a in inputs]
+    if shared:
+        lines += [
+            f"    if {_unusual(op, shared)}:",
+            f"        {', '.join(inputs)}, = converted(op, ({', '.join(inputs)},))",
+            *[f"        v_{a}, e_{a} = ({a}.value, {a}.edge) if isinstance({a}, Tensor) else ({a}, None)" for a in shared],
+        ]
+    lines += ["    try:"]
+    if op.kind.name == "composite":
+        lines += [f"        shape_rule({', '.join([f'getattr(v_{a}, {chr(39)}shape{chr(39)}, None)' for a in inputs] + [f'{p}={p}' for p in params])})"]
+    lines += [
+        f"        y{''.join([f', k_{k}' for k in op.keeps])} = run({given})",
+        "    except Exception as error:",
+        f"        raise failure(op, ({''.join([f'{a}, ' for a in inputs])}), {params_dict}, error) from None",
+    ]
+    if op.kind.converts or op.kind.name not in ("movement", "random"):
+        lines += ["    if type(y) is not ndarray:", "        y = asarray(y)"]
+    result = ["    t = new(Tensor)", "    t.value = y"]
+    if served:
+        without = " and ".join([f"e_{a} is None" for a in served])
+        lines += ["    mode = state.mode", f"    if ({without}) or not mode.grad:"]
+        lines += [f"    {line}" for line in [*result, "    t.edge = None", "    return t"]]
+        lines += _node_lines(op, served, params_dict)
+        if op.views:
+            return _bound(op, [*lines, f"    return view_of({inputs[0]}, y, node, op, {params_dict})"])
+        return _bound(op, [*lines, *result, "    t.edge = node", "    return t"])
+    return _bound(op, [*lines, *result, "    t.edge = None", "    return t"])
+
+
+def _unusual(op: Op, shared: list[str]) -> str:
+    """The condition under which inputs need a conversion, or are to be refused."""
+    first, *others = shared
+    if op.converts and len(others) == 1:
+        b = others[0]
+        return (
+            f"(((d := v_{first}.dtype) is not FLOAT32 and d is not FLOAT64)"
+            f" or (v_{b}.dtype is not d if type(v_{b}) is ndarray else type(v_{b}) not in NUMBERS))"
+            f" if type(v_{first}) is ndarray else (type(v_{first}) not in NUMBERS or type(v_{b}) is not ndarray"
+            f" or (v_{b}.dtype is not FLOAT32 and v_{b}.dtype is not FLOAT64))"
+        )
+    if not others:
+        return (
+            f"type(v_{first}) is not ndarray or "
+            f"(v_{first}.dtype is not FLOAT32 and v_{first}.dtype is not FLOAT64)"
+        )
+    numbers = " and type(v_{a}) not in NUMBERS" if op.converts else ""
+    tests = [f"type(v_{first}) is not ndarray", f"((d := v_{first}.dtype) is not FLOAT32 and d is not FLOAT64)"]
+    for a in others:
+        absent = f"v_{a} is not None and " if a in op.optional else ""
+        tests.append(f"({absent}(v_{a}.dtype is not d if type(v_{a}) is ndarray else True{numbers.format(a=a)}))")
+    return " or ".join(tests)
+
+
+def _node_lines(op: Op, served: list[str], params_dict: str) -> list[str]:
+    """Choose the plan by which inputs need a gradient, and make the node."""
+    lines: list[str] = []
+    choices = [tuple(bool(n >> i & 1) for i in range(len(served))) for n in range(1, 2 ** len(served))]
+    for n, needs in enumerate(choices):
+        needed = [a for a, need in zip(served, needs, strict=True) if need]
+        if len(choices) > 1:
+            test = " and ".join([f"e_{a} is {'not ' * need}None" for a, need in zip(served, needs, strict=True)])
+            lines.append(f"    {'el' * (n > 0)}if {test}:")
+        saved = "".join([f"{_saved_expression(op, w)}, " for w in Plan(op, _needs(op, needed)).wants])
+        indent = "    " + "    " * (len(choices) > 1)
+        lines += [
+            f"{indent}plan = plan_{n}",
+            f"{indent}edges = ({', '.join([f'e_{a}' for a in needed])},)",
+            f"{indent}saved = ({saved})",
+        ]
+    lines += [
+        "    node = new(Node)",
+        "    node.plan = plan",
+        "    node.edges = edges",
+        "    node.saved = saved",
+        "    node.shape = y.shape",
+        "    node.order = tick()",
+        "    node.watch = None",
+        "    frame = getframe(1)",
+        "    code = frame.f_code",
+        "    node.site = (code, frame.f_lasti) if code.co_filename in USERS_FILES else users_site(frame)",
+    ]
+    if op.params:
+        lines.append(f"    node.params = {params_dict}")
+    if op.kind.converts and len(op.inputs) > 1:
+        number = " or ".join([f"type(v_{a}) is not ndarray" for a in op.inputs])
+        constants = ", ".join([f"None if type(v_{a}) is ndarray else v_{a}" for a in op.inputs])
+        lines += [f"    if {number}:", f"        node.constants = ({constants})"]
+    lines += ["    if mode.keep:", f"        node.kept = Kept(({''.join([f'v_{a}, ' for a in op.inputs])}), y)"]
+    return lines
+
+
+def _needs(op: Op, needed: list[str]) -> tuple[bool, ...]:
+    return tuple([a in needed for a in op.inputs])
+
+
+def _saved_expression(op: Op, want: str) -> str:
+    if want in op.inputs:
+        return f"v_{want}"
+    if want == "y" or want in op.params:
+        return want
+    if want in op.keeps:
+        return f"k_{want}"
+    name, _, what = want.rpartition("_")
+    return f"getattr(v_{name}, '{what}', {'()' if what == 'shape' else None})"
+
+
+def _bound(op: Op, lines: list[str]) -> str:
+    return "def bind(" + ", ".join(_bindings(op)) + "):\n" + "\n".join([f"    {line}" for line in lines]) + f"\n    return {op.name}\n"
+
+
+def _bindings(op: Op) -> dict[str, Any]:
+    """What the written gate refers to, as local names of `bind`: the fastest names Python has."""
+    served = [a for a in op.inputs if a in op.differentiable_inputs]
+    plans = {}
+    for n in range(1, 2 ** len(served)):
+        needed = [a for i, a in enumerate(served) if n >> i & 1]
+        plans[f"plan_{n - 1}"] = Plan(op, _needs(op, needed))
+    return {
+        "op": op, "run": runner(op), "shape_rule": op.shape_rule, **plans,
+        **{f"default_{p}": default for p, default in op.params.items()},
+        "Tensor": Tensor, "Node": Node, "Kept": Kept, "new": object.__new__, "tick": tick, "state": state,
+        "getframe": sys._getframe, "users_site": users_site, "USERS_FILES": USERS_FILES, "view_of": view_of,
+        "converted": converted, "failure": failure, "ndarray": ndarray, "asarray": asarray, "NUMBERS": NUMBERS,
+        "FLOAT32": FLOAT32, "FLOAT64": FLOAT64,
+    }  # fmt: skip
+
+
+def written_gate(op: Op) -> Callable[..., Tensor]:
+    """The gate of an operator with a fixed number of inputs."""
+    space: dict[str, Any] = {}
+    exec(compile(gate_source(op), f"{PACKAGE}/<gate of {op.name}>", "exec"), space)
+    gate: Callable[..., Tensor] = space["bind"](**_bindings(op))
+    return gate
+
+
+# ---- the gate of operators with any number of inputs ---------------------------------------------------------
+
+
+def variadic_gate(op: Op) -> Callable[..., Tensor]:
+    """The gate of an operator with any number of inputs: cat, einsum, take and its relatives."""
+    run = runner(op)
+    defaults = {p: default for p, default in op.params.items() if default is not REQUIRED}
+    fixed = len(op.inputs) - 1
+    served = [name in op.differentiable_inputs for name in op.inputs]
+    shared = [name in op.promotes for name in op.inputs]
+    plans: dict[tuple[bool, ...], Plan] = {}
+
+    def call(*inputs: Any, **params: Any) -> Tensor:
+        params = {**defaults, **params}
+        if is_unusual(inputs):
+            inputs = converted(op, inputs)
+        values = [x.value if isinstance(x, Tensor) else x for x in inputs]
+        try:
+            y = asarray(run(*values, **params))
+        except Exception as error:
+            raise failure(op, inputs, params, error) from None
+        mode = state.mode
+        if not mode.grad:
+            return wrap(y, None)
+        edges = [x.edge if isinstance(x, Tensor) and served[min(i, fixed)] else None for i, x in enumerate(inputs)]
+        needs = tuple([edge is not None for edge in edges])
+        if not any(needs):
+            return wrap(y, None)
+        plan = plans.get(needs)
+        if plan is None:
+            plan = plans[needs] = Plan(op, needs)
+        saved = plan.save(offered(values, y, params))
+        node = Node(plan, tuple([e for e in edges if e is not None]), saved, y.shape, params)
+        if mode.keep:
+            node.kept = Kept(tuple(values), y)
+        return wrap(y, node)
+
+    def is_unusual(inputs: tuple[Any, ...]) -> bool:
+        """True if inputs that share an element type do not, or it is not float32 or float64."""
+        parts = [x for i, x in enumerate(inputs) if shared[min(i, fixed)]]
+        types = {x.value.dtype if isinstance(x, Tensor) else None for x in parts}
+        return len(types) != 1 or not types <= {FLOAT32, FLOAT64}
+
+    def offered(values: list[Any], y: Array, params: dict[str, Any]) -> tuple[Any, ...]:
+        """What the plan may save, in the order of its candidates."""
+        slots = [*values[:fixed], values[fixed:]]
+        shapes = [[w.shape for w in v] if type(v) is list else v.shape for v in slots]
+        types = [getattr(v, "dtype", None) for v in slots]
+        return (*slots, y, *[params[p] for p in op.params], *shapes, *types)
+
+    return call
+
+
+def converted(op: Op, inputs: Sequence[Any]) -> tuple[Any, ...]:
+    """The inputs with one element type, by PyTorch's promotion and through differentiable casts.
+
+    Raises:
+        ArgumentTypeError: for inputs that are no tensors (or numbers where those may stand).
+        DTypeError: where the operator takes floats only, or does not mix types.
+    """
+    shared = []
+    for i, x in enumerate(inputs):
+        name = op.inputs[min(i, len(op.inputs) - 1)]
+        if name not in op.promotes or x is None:
+            continue
+        if not isinstance(x, Tensor) and not (op.converts and type(x) in NUMBERS):
+            raise not_a_tensor(op, i, x)
+        shared.append((i, x))
+    common = dtypes.promote_all([_operand(x) for _, x in shared])
+    if op.takes == "float" and common.kind != "f":
+        raise DTypeError(
+            f"{op.name} takes floating-point tensors, not {common}",
+            got=named_inputs(op, inputs),
+            mend="Convert first: x.float()",
+        )
+    if op.result == "float" and common.kind != "f":
+        common = dtype_of(default_float())
+    if common.kind == "b" and op.name in ("sub", "neg"):
+        raise DTypeError(f"{op.name} is not defined for bool tensors", mend="Use logical_xor or logical_not.")
+    out = list(inputs)
+    for i, x in shared:
+        if isinstance(x, Tensor) and x.dtype is not common:
+            if not op.converts:
+                raise DTypeError(f"{op.name}: expected one element type", got=named_inputs(op, inputs))
+            out[i] = GATES["cast"](x, dtype=numpy_dtype(common))
+    return tuple(out)
+
+
+def _operand(x: Any) -> tuple[dtypes.DType, int]:
+    if isinstance(x, Tensor):
+        return x.dtype, dtypes.ARRAY if x.value.ndim else dtypes.SCALAR
+    if type(x) is float:
+        return dtype_of(default_float()), dtypes.NUMBER
+    return (dtypes.bool_ if type(x) is bool else dtypes.int64), dtypes.NUMBER
+
+
+def not_a_tensor(op: Op, place: int, x: Any) -> ArgumentTypeError:
+    """The error for an argument that is no tensor."""
+    name = op.inputs[min(place, len(op.inputs) - 1)]
+    return ArgumentTypeError(
+        f"{op.name}(): argument '{name}' (position {place + 1}) must be Tensor, not {type(x).__name__}",
+        mend="Make one: chainrule.tensor(...)",
+    )
+
+
+def make_gate(op: Op) -> Gate:
+    """The function that runs an operator on Tensors."""
+    call: Any = variadic_gate(op) if op.variadic else written_gate(op)
+    call.__name__ = call.__qualname__ = op.name
+    call.__doc__ = op.__doc__
+    call.op = op
+    return call  # type: ignore[no-any-return]
+
+
+class _Gates(dict[str, Gate]):
+    """The gates by name, each made at first use: making all of them takes 20 ms."""
+
+    def __missing__(self, name: str) -> Gate:
+        gate = self[name] = make_gate(CATALOGUE[name])
+        return gate
+
+
+GATES = _Gates()
+
+
+class _GatesAsAttributes(type):
+    def __getattr__(cls, name: str) -> Any:
+        if name not in CATALOGUE:
+            raise AttributeError(f"no operator '{name}'")
+        setattr(cls, name, staticmethod(GATES[name]))
+        return GATES[name]
+
+
+class TensorMaths(metaclass=_GatesAsAttributes):
+    """Reader: Tensors. Rules run on it under create_graph, so that they are differentiated themselves."""

@@ -1,0 +1,217 @@
+"""The graph that a program leaves behind: Leaf, Node, and the switches that say what is recorded.
+
+Edges point from a result's Node to the Nodes and Leaves of its inputs, never back, and nothing points to a
+Tensor: reference counting alone frees a graph.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from chainrule.tensor.plan import Plan
+
+Array: TypeAlias = np.ndarray[Any, Any]
+Site: TypeAlias = tuple[CodeType, int]
+"""A place in the user's program: a code object and the instruction in it."""
+
+PACKAGE = str(Path(__file__).resolve().parent.parent)
+
+tick = itertools.count(1).__next__
+"""The next creation number: a node's place in time, and the time of an in-place write."""
+
+
+class Mode:
+    """What the operators record. Immutable; the context managers swap one for another."""
+
+    __slots__ = ("grad", "inference", "keep")
+
+    def __init__(self, grad: bool, inference: bool = False, keep: bool = False) -> None:
+        self.grad, self.inference, self.keep = grad, inference, keep
+
+    def but(self, **changes: bool) -> Mode:
+        """This mode with some switches changed."""
+        return Mode(**{name: changes.get(name, getattr(self, name)) for name in Mode.__slots__})
+
+
+class _ThreadState(threading.local):
+    """Each thread's mode. A thread that meets chainrule for the first time also silences NumPy's float warnings.
+
+    PyTorch does not warn on exp(1000); `np.errstate` at each call costs 1 us, once per thread costs nothing.
+    """
+
+    def __init__(self) -> None:
+        self.mode = Mode(grad=True)
+        np.seterr(all="ignore")
+
+
+state = _ThreadState()
+
+
+@contextmanager
+def keep_values() -> Iterator[None]:
+    """Within this context every node keeps its input values, its result and, in a sweep, its cotangent.
+
+    They stand in `node.kept` and `node.cotangent` and stay after backward().
+    """
+    before = state.mode
+    state.mode = before.but(keep=True)
+    try:
+        yield
+    finally:
+        state.mode = before
+
+
+class Watch:
+    """What a user hung on an edge: hooks on the cotangent, and the wish to keep it as .grad."""
+
+    __slots__ = ("grad", "hooks", "post_hooks", "retains")
+
+    def __init__(self) -> None:
+        self.hooks: dict[int, Callable[[Any], Any]] = {}
+        self.post_hooks: dict[int, Callable[[Any], Any]] = {}
+        self.retains = False
+        self.grad: Any = None
+
+
+class Leaf:
+    """A tensor made by the user that requires a gradient, as the graph sees it: where .grad accumulates."""
+
+    __slots__ = ("__weakref__", "grad", "shape", "tensor", "value", "version", "watch")
+    plan: Plan | None = None
+    edges: tuple[Edge, ...] = ()
+    order = 0
+
+    def __init__(self, value: Array, tensor: Any) -> None:
+        self.value, self.shape = value, value.shape
+        self.grad: Any = None
+        self.version = 0
+        self.watch: Watch | None = None
+        self.tensor: Callable[[], Any] = weakref.ref(tensor)
+
+
+USERS_FILES: set[str] = set()
+"""Files outside this package from which an operator was called: one look-up settles where a call came from."""
+
+
+def users_site(frame: FrameType) -> Site:
+    """Where the user's program is: the innermost frame outside this package, from `frame` up."""
+    code = frame.f_code
+    while code.co_filename.startswith(PACKAGE) and frame.f_back is not None:
+        frame = frame.f_back
+        code = frame.f_code
+    if not code.co_filename.startswith(PACKAGE):
+        USERS_FILES.add(code.co_filename)
+    return code, frame.f_lasti
+
+
+class Node:
+    """One operation of the program, with what its derivative rules read.
+
+    `saved` holds raw values and is freed by the sweep (None from then on); the rest lives as long as
+    something refers to the result. `params` are the operator's parameters, `constants` its inputs that
+    are Python numbers (None for the others). `site` is where the user called: (code, instruction).
+    """
+
+    __slots__ = (
+        "constants", "cotangent", "edges", "kept", "order", "params", "plan", "saved", "shape", "site", "watch",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        plan: Plan,
+        edges: tuple[Edge, ...],
+        saved: tuple[Any, ...] | None,
+        shape: tuple[int, ...],
+        params: dict[str, Any] | None = None,
+    ) -> None:
+        self.plan: Plan = plan
+        self.edges, self.saved, self.shape = edges, saved, shape
+        self.params = params
+        self.order = tick()
+        self.watch: Watch | None = None
+        self.site = users_site(sys._getframe(1))
+
+    def __getattr__(self, name: str) -> None:
+        """None for what was not set: gates write only the slots they have something for."""
+        if name in Node.__slots__:
+            return None
+        raise AttributeError(name)
+
+    @property
+    def next_functions(self) -> tuple[tuple[Edge, int], ...]:
+        """The nodes and leaves of the differentiable inputs, as PyTorch lists them."""
+        return tuple([(e, 0) for e in self.edges])
+
+    def name(self) -> str:
+        """`SumBackward` for the operator sum."""
+        return self.plan.node_name
+
+    def __repr__(self) -> str:
+        return f"<{self.name()}>"
+
+
+Edge: TypeAlias = Node | Leaf
+
+
+def line_of(site: Site) -> str:
+    """`train, examples/digits.py:31` for a call site."""
+    code, instruction = site
+    line = code.co_firstlineno
+    for start, end, number in code.co_lines():
+        if start <= instruction < end and number is not None:
+            line = number
+    return f"{code.co_qualname}, {code.co_filename}:{line}"
+
+
+# ---- in-place writes ---------------------------------------------------------------------------------
+
+class Write:
+    """The last in-place write to a buffer: when, by which operation, and the user's line if it is known."""
+
+    __slots__ = ("by", "owner", "site", "time")
+
+    def __init__(self, owner: weakref.ref[Array], by: str, site: Site | None) -> None:
+        self.owner, self.by, self.site = owner, by, site
+        self.time = tick()
+
+
+writes: dict[int, Write] = {}
+
+
+def buffer_of(a: Array) -> Array:
+    """The array that owns the memory `a` looks at."""
+    base = a.base
+    return base if type(base) is np.ndarray else a
+
+
+def stamp(a: Array, by: str = "an in-place write", site: Site | None = None) -> None:
+    """Note that the memory behind `a` was written now. Forward passes never look at this; the sweep does."""
+    owner = buffer_of(a)
+    key = id(owner)
+    known = writes.get(key)
+    if known is not None and known.owner() is owner:
+        known.time, known.by, known.site = tick(), by, site
+    else:
+        writes[key] = Write(weakref.ref(owner, lambda gone: _forget(key, gone)), by, site)
+
+
+def _forget(key: int, gone: weakref.ref[Array]) -> None:
+    if key in writes and writes[key].owner is gone:
+        del writes[key]
+
+
+def write_to(a: Array) -> Write | None:
+    """The last in-place write to the memory behind `a`."""
+    base = a.base
+    return writes.get(id(base if type(base) is np.ndarray else a))

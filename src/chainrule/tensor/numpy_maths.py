@@ -1,0 +1,301 @@
+"""Reader: NumPy. It supplies the primitives; every other operator follows from its own body.
+
+A few operators that are not primitive have a NumPy body here as well, where speed or accuracy needs one;
+the tests bind each of them to its declaration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache, partial
+from math import prod
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from chainrule.ops.catalogue import CATALOGUE
+from chainrule.ops.op import Op
+from chainrule.tensor.erf import erf
+from chainrule.tensor.graph import Array
+
+Key: TypeAlias = tuple[Any, ...]
+
+ndarray, newaxis = np.ndarray, np.newaxis
+_sum, _max, _min = np.add.reduce, np.maximum.reduce, np.minimum.reduce
+
+
+class NumPyMaths:
+    """`m` on NumPy arrays. Parameters come by name, inputs by position."""
+
+    # ---- elementwise -----------------------------------------------------------------------------------
+    add, sub, mul, div, pow, neg = np.add, np.subtract, np.multiply, np.true_divide, np.power, np.negative
+    remainder, floor_divide = np.remainder, np.floor_divide
+    abs, sign, floor, ceil, round, trunc = np.absolute, np.sign, np.floor, np.ceil, np.rint, np.trunc
+    exp, expm1, log, log1p, log2, log10 = np.exp, np.expm1, np.log, np.log1p, np.log2, np.log10
+    sqrt, sin, cos, tan = np.sqrt, np.sin, np.cos, np.tan
+    asin, acos, atan, atan2 = np.arcsin, np.arccos, np.arctan, np.arctan2
+    sinh, cosh, tanh = np.sinh, np.cosh, np.tanh
+    erf = staticmethod(erf)
+    maximum, minimum = np.maximum, np.minimum
+    eq, ne, lt, le, gt, ge = (
+        np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal,
+    )  # fmt: skip
+    logical_and, logical_or, logical_xor, logical_not = (
+        np.logical_and, np.logical_or, np.logical_xor, np.logical_not,
+    )  # fmt: skip
+    bitwise_and, bitwise_or, bitwise_xor, bitwise_not = (
+        np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.invert,
+    )  # fmt: skip
+    isnan, isinf, isfinite, square = np.isnan, np.isinf, np.isfinite, np.square
+    where = np.where
+
+    @staticmethod
+    def cast(x: Array, dtype: Any) -> Array:
+        return np.asarray(x).astype(dtype, copy=False)
+
+    @staticmethod
+    def relu(x: Array) -> Array:
+        return np.maximum(x, 0)
+
+    # ---- reductions --------------------------------------------------------------------------------------
+    @staticmethod
+    def sum(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
+        return _sum(x, axis, None, None, keepdims) if x.dtype.kind == "f" else np.sum(
+            x, axis=axis, keepdims=keepdims, dtype=_accumulator(x)
+        )  # fmt: skip
+
+    @staticmethod
+    def prod(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
+        return np.multiply.reduce(x, axis=axis, keepdims=keepdims, dtype=_accumulator(x))
+
+    @staticmethod
+    def amax(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
+        return _max(x, axis, None, None, keepdims)
+
+    @staticmethod
+    def amin(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
+        return _min(x, axis, None, None, keepdims)
+
+    any, all = np.any, np.all
+
+    @staticmethod
+    def argmax(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
+        return np.argmax(x, axis=axis, keepdims=keepdims)
+
+    @staticmethod
+    def argmin(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
+        return np.argmin(x, axis=axis, keepdims=keepdims)
+
+    @staticmethod
+    def cumsum(x: Array, axis: int) -> Array:
+        return np.cumsum(x, axis=axis, dtype=_accumulator(x))
+
+    @staticmethod
+    def cumprod(x: Array, axis: int) -> Array:
+        return np.cumprod(x, axis=axis, dtype=_accumulator(x))
+
+    # ---- contractions ------------------------------------------------------------------------------------
+    @staticmethod
+    def matmul(a: Array, b: Array) -> Array:
+        return np.dot(a, b) if a.ndim == 2 == b.ndim else np.matmul(a, b)
+
+    @staticmethod
+    def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
+        y = np.dot(x, weight.T)
+        if bias is not None:
+            if bias.shape[0] != weight.shape[0]:
+                raise ValueError("the shape of bias")
+            y += bias
+        return y
+
+    @staticmethod
+    def einsum(*operands: Array, spec: str) -> Array:
+        return np.einsum(spec, *operands, optimize=len(operands) > 1)
+
+    # ---- movement ----------------------------------------------------------------------------------------
+    @staticmethod
+    def reshape(x: Array, shape: tuple[int, ...]) -> Array:
+        return x.reshape(shape)
+
+    @staticmethod
+    def permute(x: Array, order: tuple[int, ...]) -> Array:
+        return x.transpose(order)
+
+    @staticmethod
+    def mT(x: Array) -> Array:
+        return x.T if x.ndim == 2 else x.swapaxes(-1, -2)
+
+    @staticmethod
+    def broadcast_to(x: Array, shape: tuple[int, ...]) -> Array:
+        if x.size == 1 and type(x) is ndarray and x.dtype.kind == "f":  # np.broadcast_to takes 4 us
+            y = ndarray(shape, x.dtype, x, 0, (0,) * len(shape))
+            y.flags.writeable = False
+            return y
+        return np.broadcast_to(x, shape)
+
+    @staticmethod
+    def slice(x: Array, key: Key) -> Array:
+        return x[key]
+
+    @staticmethod
+    def embed(x: Array, key: Key, shape: tuple[int, ...]) -> Array:
+        y = np.zeros(shape, x.dtype)
+        y[key] = x
+        return y
+
+    @staticmethod
+    def pad(x: Array, widths: tuple[tuple[int, int], ...], value: float = 0.0) -> Array:
+        return np.pad(x, widths, constant_values=value)
+
+    @staticmethod
+    def cat(*xs: Array, axis: int = 0) -> Array:
+        return np.concatenate(xs, axis)
+
+    @staticmethod
+    def tril(x: Array, diagonal: int = 0) -> Array:
+        return np.tril(x, diagonal)
+
+    @staticmethod
+    def triu(x: Array, diagonal: int = 0) -> Array:
+        return np.triu(x, diagonal)
+
+    @staticmethod
+    def eye(*, size: int, dtype: Any) -> Array:
+        return np.eye(size, dtype=dtype)
+
+    @staticmethod
+    def zeros(*, shape: tuple[int, ...], dtype: Any) -> Array:
+        return np.zeros(shape, dtype)
+
+    # ---- selection ---------------------------------------------------------------------------------------
+    @staticmethod
+    def take(x: Array, *indices: Array, key: Key) -> Array:
+        return x[filled(key, indices)]
+
+    @staticmethod
+    def put_add(x: Array, *indices: Array, key: Key, shape: tuple[int, ...]) -> Array:
+        y = np.zeros(shape, x.dtype)
+        if len(indices) == 1 and key == (None,) and indices[0].size > 32:
+            _add_rows(y, indices[0], x)
+        else:
+            np.add.at(y, filled(key, indices), x)
+        return y
+
+    @staticmethod
+    def assign(x: Array, v: Array, *indices: Array, key: Key) -> Array:
+        y = x.copy()
+        y[filled(key, indices)] = v
+        return y
+
+    @staticmethod
+    def gather(x: Array, index: Array, axis: int) -> Array:
+        if index.size and index.min() < 0:
+            raise IndexError(f"index {index.min()} is out of bounds for dimension {axis} with size {x.shape[axis]}")
+        if axis == x.ndim - 1 == 1 and index.shape == (x.shape[0], 1):  # one label a row
+            return x[rows(x.shape[0]), index[:, 0]][:, newaxis]
+        return x[along(index, axis)]
+
+    @staticmethod
+    def put_along(x: Array, index: Array, axis: int, shape: tuple[int, ...]) -> Array:
+        y = np.zeros(shape, x.dtype)
+        np.add.at(y, along(index, axis), x)
+        return y
+
+    @staticmethod
+    def scatter(x: Array, index: Array, src: Array, axis: int) -> Array:
+        y = x.copy()
+        y[along(index, axis)] = src
+        return y
+
+    @staticmethod
+    def argsort(x: Array, axis: int = -1, descending: bool = False) -> Array:
+        if not descending:
+            return np.argsort(x, axis=axis, kind="stable")
+        # reversed before and after: equal elements keep their order
+        flipped = np.argsort(np.flip(x, axis), axis=axis, kind="stable")
+        return x.shape[axis] - 1 - np.flip(flipped, axis) if x.ndim else flipped
+
+    @staticmethod
+    def one_hot(index: Array, *, classes: int, dtype: Any) -> Array:
+        y = np.zeros((index.size, classes), dtype)
+        y[rows(index.size), index.reshape(-1)] = 1
+        return y.reshape((*index.shape, classes))
+
+    # ---- random ------------------------------------------------------------------------------------------
+    @staticmethod
+    def uniform(key: int, counter: int, *, shape: tuple[int, ...], dtype: Any) -> Array:
+        bits = words(key, counter, prod(shape)).reshape(shape)
+        if dtype == np.float64:
+            return (bits >> np.uint64(11)) * 2.0**-53
+        return ((bits >> np.uint64(40)).astype(np.float32) * np.float32(2.0**-24)).astype(dtype, copy=False)
+
+    @staticmethod
+    def random_integers(key: int, counter: int, *, low: int, high: int, shape: tuple[int, ...]) -> Array:
+        return (words(key, counter, prod(shape)) % np.uint64(high - low)).astype(np.int64).reshape(shape) + low
+
+
+def _accumulator(x: Array) -> Any:
+    """int64 for integers and bools: sums and products of them, as in PyTorch; None leaves floats alone."""
+    return np.int64 if x.dtype.kind in "biu" else None
+
+
+def words(key: int, counter: int, n: int) -> Array:
+    """`n` random 64-bit words: the Philox blocks counter, counter + 1, ... of four words each."""
+    return np.random.Philox(key=key, counter=counter).random_raw(n)
+
+
+@lru_cache(64)
+def rows(n: int) -> Array:
+    """arange(n), shared: read only."""
+    numbers = np.arange(n)
+    numbers.flags.writeable = False
+    return numbers
+
+
+def filled(key: Key, indices: tuple[Array, ...]) -> Key:
+    """The key with its index arrays back in the places marked None."""
+    arrays = iter(indices)
+    return tuple([next(arrays) if part is None else part for part in key])
+
+
+def along(index: Array, axis: int) -> Key:
+    """The advanced index that reads `x[..., index[i, j, k], ...]`: open grids on the other axes."""
+    grid: list[Any] = []
+    for a, n in enumerate(index.shape):
+        grid.append(index if a == axis else np.arange(n).reshape([n if b == a else 1 for b in range(index.ndim)]))
+    return tuple(grid)
+
+
+def _add_rows(y: Array, index: Array, x: Array) -> None:
+    """`y[index] += x` for repeated indices, by sorting: np.add.at is 7 times slower."""
+    flat = index.reshape(-1) % y.shape[0]
+    order = flat.argsort(kind="stable")
+    ordered = flat[order]
+    first = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
+    width = int(np.prod(y.shape[1:]))
+    y.reshape(y.shape[0], width)[ordered[first]] = np.add.reduceat(x.reshape(flat.size, width)[order], first, axis=0)
+
+
+def runner(op: Op, maths: Any = NumPyMaths) -> Callable[..., Any]:
+    """The function that runs an operator, with its kept statistics if it has any: the reader's own, else its body."""
+    if op.keeps:
+        return partial(op.body, maths)
+    run: Callable[..., Any] = getattr(maths, op.name)
+    return run
+
+
+def complete(maths: Any) -> None:
+    """Give a reader every operator that it does not supply itself, from the operator's body."""
+    for op in CATALOGUE.values():
+        if not hasattr(maths, op.name):
+            assert not op.primitive, f"{maths.__name__} lacks the primitive {op.name}"
+            setattr(maths, op.name, staticmethod(_value_only(op, maths)))
+
+
+def _value_only(op: Op, maths: Any) -> Callable[..., Any]:
+    if not op.keeps:
+        return partial(op.body, maths)
+    return lambda *inputs, **params: op.body(maths, *inputs, **params)[0]
+
+
+complete(NumPyMaths)

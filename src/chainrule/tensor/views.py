@@ -1,0 +1,114 @@
+"""Views: tensors that look at another tensor's memory, and in-place writes through them.
+
+A View knows its parent and how it was taken from it. When the parent's history changes by an in-place
+write, the view's edge is made anew; when the view itself is written, the write is passed on to the parent.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from chainrule.errors import InPlaceError
+from chainrule.ops.op import Op
+from chainrule.tensor.graph import Array, Edge, Leaf, Node, state
+from chainrule.tensor.numpy_maths import NumPyMaths
+from chainrule.tensor.plan import Plan, Step
+from chainrule.tensor.tensor import Tensor, rebuilt, wrap
+
+
+class View(Tensor):
+    """A Tensor whose elements are some of its parent's."""
+
+    __slots__ = ("_own", "_seen", "op", "params", "parent")
+
+    @property
+    def edge(self) -> Edge | None:  # type: ignore[override]
+        """The view's own edge, made anew if the parent was rewritten since."""
+        parent_edge = self.parent.edge
+        if parent_edge is not self._seen:
+            self._seen = parent_edge
+            self._own = _view_node(self, parent_edge)
+        return self._own
+
+    @edge.setter
+    def edge(self, edge: Edge | None) -> None:
+        self._own = edge
+        self._seen = self.parent.edge
+
+    def __reduce__(self) -> Any:
+        return (rebuilt, (Tensor, self.value, self.requires_grad, dict(self.__dict__)))
+
+
+_new = object.__new__
+
+
+def view_of(parent: Tensor, value: Array, node: Node | None, op: Op, params: dict[str, Any]) -> Tensor:
+    """The result of a movement operator: a View if it shares the parent's memory, else a plain Tensor."""
+    if value.base is None:
+        return wrap(value, node)
+    view = _new(View)
+    view.value, view.parent, view.op, view.params = value, parent, op, params
+    view._own = node
+    view._seen = parent.edge
+    return view
+
+
+def _view_node(view: View, parent_edge: Edge | None) -> Node | None:
+    """The node of taking the view now; None where nothing requires a gradient."""
+    if parent_edge is None or not state.mode.grad:
+        return None
+    plan = Plan(view.op, (True,))
+    x = view.parent.value
+    offered = (x, view.value, *[view.params[p] for p in view.op.params], x.shape, x.dtype)
+    return Node(plan, (parent_edge,), plan.save(offered), view.value.shape, view.params)
+
+
+class _WrittenThrough:
+    """The plan of `parent[view] = new`: elements in the view come from `new`, the others from the old parent."""
+
+    node_name = "CopySlicesBackward"
+    broadcasts = recomputes = False
+    wants = ("mask", "view")
+    source = ("plain", "plain")
+
+    def __init__(self, has_parent_edge: bool) -> None:
+        steps = [Step(_inside, (1 if has_parent_edge else 0,), None)]
+        if has_parent_edge:
+            steps.append(Step(_outside, (0,), None))
+        self.steps = steps
+
+
+def _inside(m: Any, g: Any, saved: tuple[Any, ...]) -> Any:
+    _, (name, params) = saved
+    return getattr(m, name)(g, **params)
+
+
+def _outside(m: Any, g: Any, saved: tuple[Any, ...]) -> Any:
+    mask, _ = saved
+    return m.where(mask, 0, g)
+
+
+def rebase(tensor: Tensor, edge: Edge | None) -> None:
+    """Give a tensor that was written in place its new history, and its parents theirs if it is a view.
+
+    Raises:
+        InPlaceError: where a parent is a leaf that requires a gradient.
+    """
+    if not isinstance(tensor, View) or edge is None:
+        tensor.edge = edge
+        return
+    parent = tensor.parent
+    old = parent.edge
+    if isinstance(old, Leaf):
+        raise InPlaceError(
+            "a view of a leaf Variable that requires grad is being used in an in-place operation.",
+            mend="Write under chainrule.no_grad(), or to a clone().",
+        )
+    mask = np.zeros(parent.value.shape, np.bool_)
+    getattr(NumPyMaths, tensor.op.name)(mask, **tensor.params)[...] = True
+    plan: Any = _WrittenThrough(old is not None)
+    edges = (edge,) if old is None else (old, edge)
+    rebase(parent, Node(plan, edges, (mask, (tensor.op.name, tensor.params)), parent.value.shape))
+
