@@ -252,3 +252,16 @@ def eye(m: Maths, *, size: int, dtype: object) -> Value:
 
 zeros.shape(lambda *, shape, dtype: shape)
 eye.shape(lambda *, size, dtype: (size, size))
+
+# ---- copies ------------------------------------------------------------------------------------------------
+
+
+@movement.primitive
+def clone(m: Maths, x: Value) -> Value:
+    """A copy of x in memory of its own."""
+    return m.clone(x)
+
+
+clone.pullback("x")(lambda m, g: g)
+clone.shape(lambda x: x)
+clone.cases(GRID)

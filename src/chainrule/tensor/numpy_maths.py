@@ -152,6 +152,10 @@ class NumPyMaths:
         return np.concatenate(xs, axis)
 
     @staticmethod
+    def clone(x: Array) -> Array:
+        return np.array(x, order="C")
+
+    @staticmethod
     def tril(x: Array, diagonal: int = 0) -> Array:
         return np.tril(x, diagonal)
 

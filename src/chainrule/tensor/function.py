@@ -1,0 +1,265 @@
+"""Function: an operation with a hand-written backward, as in `torch.autograd.Function`."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from chainrule.errors import ArgumentTypeError, GraphError, InPlaceError
+from chainrule.tensor.graph import Array, Edge, Node, state, write_to
+from chainrule.tensor.plan import Step
+from chainrule.tensor.switches import no_grad
+from chainrule.tensor.tensor import Tensor, wrap
+
+
+class FunctionCtx:
+    """What forward leaves for backward."""
+
+    def __init__(self, needs_input_grad: tuple[bool, ...]) -> None:
+        self.needs_input_grad = needs_input_grad
+        self._to_save: tuple[Any, ...] = ()
+        self._non_differentiable: set[int] = set()
+        self._dirty: set[int] = set()
+        self._materialize = True
+        self._freed = False
+        self._node: Node | None = None
+        self._edges: dict[int, Edge | None] = {}
+        self._order = 0
+
+    def save_for_backward(self, *tensors: Tensor | None) -> None:
+        """Keep inputs or results for backward, where they are `ctx.saved_tensors`; other tensors may be kept too."""
+        for x in tensors:
+            if x is not None and not isinstance(x, Tensor):
+                raise ArgumentTypeError(f"save_for_backward can only save variables, but argument is of type {type(x).__name__}")
+        self._to_save = tensors
+
+    def mark_non_differentiable(self, *tensors: Tensor) -> None:
+        """These results have no gradient."""
+        self._non_differentiable |= {id(x) for x in tensors}
+
+    def mark_dirty(self, *tensors: Tensor) -> None:
+        """These inputs were changed in place and are results."""
+        self._dirty |= {id(x) for x in tensors}
+
+    def set_materialize_grads(self, value: bool) -> None:
+        """False: backward gets None, instead of zeros, for a result that the loss does not depend on."""
+        self._materialize = value
+
+    @property
+    def saved_tensors(self) -> tuple[Any, ...]:
+        """What save_for_backward kept.
+
+        Raises:
+            GraphError: after the graph was freed.
+            InPlaceError: if one was changed in place since.
+        """
+        if self._freed:
+            raise GraphError(
+                "Trying to backward through the graph a second time: the saved tensors were freed.",
+                mend="Specify retain_graph=True in the first call.",
+            )
+        for x in self._to_save:
+            if x is not None and (write := write_to(x.value)) is not None and write.time > self._order:
+                raise InPlaceError(
+                    "one of the variables needed for gradient computation has been modified by an inplace "
+                    f"operation ({write.by})"
+                )
+        return self._to_save
+
+
+class _Slot:
+    """The cotangent of one of several results; slots of one node add up result by result."""
+
+    __slots__ = ("parts",)
+    shape = None
+
+    def __init__(self, parts: dict[int, Any]) -> None:
+        self.parts = parts
+
+    def __add__(self, other: _Slot) -> _Slot:
+        parts = dict(self.parts)
+        for k, g in other.parts.items():
+            parts[k] = parts[k] + g if k in parts else g
+        return _Slot(parts)
+
+
+class _ResultPlan:
+    """The plan of one result of a Function: its cotangent enters the Function's node at its place."""
+
+    broadcasts = recomputes = False
+    wants: tuple[str, ...] = ()
+    source: tuple[str, ...] = ()
+    needs = (True,)
+
+    def __init__(self, name: str, place: int) -> None:
+        self.node_name = name
+        self.steps = [Step(lambda m, g, saved: _Slot({place: g}), (0,), None)]
+
+
+class _FunctionPlan:
+    """The plan of a Function's node: its step calls the hand-written backward."""
+
+    broadcasts = recomputes = False
+    wants = ("ctx",)
+    source = ("plain",)
+
+    def __init__(self, function: type[Function], needs: tuple[bool, ...], results: list[tuple[Any, Any]]) -> None:
+        self.node_name = f"{function.__name__}Backward"
+        self.function, self.needs, self.results = function, needs, results
+        places = tuple([i for i, need in enumerate(needs) if need])
+        self.steps = [Step(self._pull, tuple(range(len(places))), places)]
+
+    def _pull(self, m: Any, g: _Slot, saved: tuple[Any, ...]) -> list[Any]:
+        (ctx,) = saved
+        cotangents: list[Any] = []
+        for k, (shape, dtype) in enumerate(self.results):
+            part = g.parts.get(k)
+            if part is None and ctx._materialize and dtype is not None:
+                part = np.zeros(shape, dtype)
+            cotangents.append(wrap(part, None) if isinstance(part, np.ndarray) else part)
+        got = self.function.backward(ctx, *cotangents)
+        return self._checked(got if isinstance(got, tuple | list) else (got,), m, ctx)
+
+    def _checked(self, got: Any, m: Any, ctx: FunctionCtx) -> list[Any]:
+        name = self.function.__name__
+        given = list(got)
+        while len(given) > len(self.needs) and given[-1] is None:
+            given.pop()
+        if len(given) != len(self.needs):
+            raise GraphError(
+                f"function {name}Backward returned an incorrect number of gradients "
+                f"(expected {len(self.needs)}, got {len(given)})"
+            )
+        raw = not state.mode.grad
+        out: list[Any] = []
+        for i, (g, need) in enumerate(zip(given, self.needs, strict=True)):
+            shape, dtype = ctx._edges_shapes[i]  # type: ignore[attr-defined]
+            if not need:
+                out.append(None)
+                continue
+            if g is None:
+                g = wrap(np.zeros(shape, dtype), None)
+            if not isinstance(g, Tensor):
+                raise ArgumentTypeError(f"{name}.backward returned {type(g).__name__} for input {i}, not a Tensor or None")
+            if g.value.shape != shape:
+                raise GraphError(
+                    f"Function {name}Backward returned an invalid gradient at index {i} - got {list(g.value.shape)} "
+                    f"but expected shape compatible with {list(shape)}"
+                )
+            out.append(g.value if raw else g)
+        return out
+
+
+class Function:
+    """Subclass it with static methods, and call `MyFunction.apply(...)`.
+
+    `forward(ctx, *inputs)` computes the results and saves what backward needs; or `forward(*inputs)` with
+    `setup_context(ctx, inputs, output)`. `backward(ctx, *cotangents)` returns one cotangent, or None, for each
+    input. Under create_graph backward is recorded itself, so that it can be differentiated again.
+    """
+
+    @staticmethod
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        """Compute the results from raw inputs; nothing is recorded here."""
+        raise NotImplementedError("You must implement the forward function for custom autograd.Function.")
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        """The inputs' cotangents from the results' cotangents."""
+        raise NotImplementedError("You must implement either the backward or vjp method for your custom autograd.Function")
+
+    setup_context: Callable[..., Any] | None = None
+
+    @classmethod
+    def apply(cls, *args: Any) -> Any:
+        """Run forward, and record a node whose rule is backward."""
+        edges = [x.edge if isinstance(x, Tensor) else None for x in args]
+        recording = state.mode.grad and any(e is not None for e in edges)
+        needs = tuple([recording and e is not None for e in edges])
+        ctx = FunctionCtx(needs)
+        inputs = [wrap(x.value, None) if isinstance(x, Tensor) else x for x in args]
+        with no_grad():
+            if cls.setup_context is None:
+                output = cls.forward(ctx, *inputs)
+            else:
+                output = cls.forward(*inputs)
+                cls.setup_context(ctx, tuple(inputs), output)
+        results = list(output) if isinstance(output, tuple | list) else [output]
+        if recording:
+            results = cls._record(ctx, args, inputs, edges, needs, results)
+        return type(output)(results) if isinstance(output, tuple | list) else results[0]
+
+    @classmethod
+    def _record(
+        cls, ctx: Any, args: Any, inputs: list[Any], edges: list[Edge | None], needs: tuple[bool, ...], results: list[Any]
+    ) -> list[Any]:
+        differentiable = [
+            isinstance(y, Tensor) and id(y) not in ctx._non_differentiable and y.value.dtype.kind == "f" for y in results
+        ]
+        described = [
+            (y.value.shape, y.value.dtype) if d else (None, None) for y, d in zip(results, differentiable, strict=True)
+        ]
+        plan: Any = _FunctionPlan(cls, needs, described)
+        node = Node(plan, tuple([e for e, need in zip(edges, needs, strict=True) if need and e is not None]), (ctx,), ())
+        ctx._edges_shapes = [(x.value.shape, x.value.dtype) if isinstance(x, Tensor) else (None, None) for x in args]
+        ctx._order = node.order
+        out: list[Any] = []
+        made: dict[int, Tensor] = {}
+        for k, (y, d) in enumerate(zip(results, differentiable, strict=True)):
+            if not d:
+                out.append(y)
+                continue
+            result_plan: Any = _ResultPlan(plan.node_name, k)
+            edge = Node(result_plan, (node,), (), y.value.shape)
+            result = wrap(_own_memory(y, inputs, ctx), edge)
+            made[id(y)] = result
+            out.append(result)
+        by_input = {id(i): a for i, a in zip(inputs, args, strict=True)}
+        # what was saved is handed to backward connected to the graph: inputs as they came, results as they go
+        ctx._to_save = tuple([made.get(id(x), by_input.get(id(x), x)) for x in ctx._to_save])
+        return out
+
+
+def _own_memory(y: Tensor, inputs: list[Any], ctx: FunctionCtx) -> Array:
+    """A result that is an input itself, returned unchanged, becomes a view of it."""
+    if any(y is x for x in inputs) and id(y) not in ctx._dirty:
+        return y.value.view()
+    return y.value
+
+
+def once_differentiable(function: Callable[..., Any]) -> Callable[..., Any]:
+    """For a backward that must not be differentiated again: a second derivative raises."""
+
+    @functools.wraps(function)
+    def call(ctx: Any, *cotangents: Any) -> Any:
+        differentiating = state.mode.grad
+        with no_grad():
+            got = function(ctx, *cotangents)
+        if not differentiating:
+            return got
+        given = got if isinstance(got, tuple) else (got,)
+        refused = tuple([_Once.apply(g) if isinstance(g, Tensor) else g for g in given])
+        return refused if isinstance(got, tuple) else refused[0]
+
+    return call
+
+
+class _Refuse(Function):
+    @staticmethod
+    def forward(ctx: Any, g: Tensor) -> Tensor:
+        return g.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        raise GraphError("trying to differentiate twice a function that was marked with @once_differentiable")
+
+
+class _Once:
+    """A cotangent that requires a gradient only to refuse it."""
+
+    @staticmethod
+    def apply(g: Tensor) -> Any:
+        return _Refuse.apply(wrap(g.value, None).requires_grad_())
