@@ -16,7 +16,7 @@ import numpy as np
 from chainrule import shapes
 from chainrule.errors import ArgumentError, ArgumentTypeError, GraphError, InPlaceError, ShapeError
 from chainrule.tensor.dispatch import TensorMaths
-from chainrule.tensor.graph import Array, Edge, Leaf, Node, Watch, Write, line_of, stamp, state, write_to, writes
+from chainrule.tensor.graph import Array, Edge, Leaf, Mode, Node, Watch, Write, line_of, stamp, state, write_to, writes
 from chainrule.tensor.numpy_maths import NumPyMaths
 from chainrule.tensor.printing import describe
 from chainrule.tensor.tensor import Tensor, wrap
@@ -48,6 +48,10 @@ def backward(
         InPlaceError: a value that a rule reads was changed in place since.
     """
     retain = create_graph if retain_graph is None else retain_graph
+    if grad_tensors is None and inputs is None and isinstance(tensors, Tensor) and type(tensors.edge) is Node:
+        one = _implicit(tensors)  # the loss: what nearly every call is
+        sweep([(tensors.edge, wrap(one, None) if create_graph else one)], retain, create_graph)
+        return
     roots = _roots(_sequence(tensors), _sequence(grad_tensors, None), create_graph)
     if inputs is None:
         sweep(roots, retain, create_graph)
@@ -124,7 +128,7 @@ def sweep(
     nodes = _reachable(pending)
     useful = None if wanted is None else _leading_to(wanted, nodes)
     mode = state.mode
-    state.mode = mode.but(grad=create_graph)
+    state.mode = mode if mode.grad is create_graph else Mode(create_graph, mode.inference, mode.keep)
     m: Any = TensorMaths if create_graph else NumPyMaths
     found: Cotangents = {}
     try:
@@ -139,7 +143,10 @@ def sweep(
                 found[node] = g
             if type(node) is Leaf:
                 if wanted is None:
-                    accumulate(node, g)
+                    if node.grad is None and node.watch is None and type(g) is ndarray and g.base is None:
+                        node.grad = wrap(g, None)
+                    else:
+                        accumulate(node, g)
                 continue
             plan, edges, saved = node.plan, node.edges, node.saved  # type: ignore[union-attr]
             if saved is None:
@@ -157,25 +164,39 @@ def sweep(
             if create_graph:
                 saved = _as_tensors(node)
             broadcasts = plan.broadcasts
-            for pull, to, pick in plan.steps:
-                got = pull(m, g, saved)
-                for k, at in enumerate(to):
-                    part = got if pick is None else got[pick[k]]
-                    edge = edges[at]
-                    if broadcasts and part.shape != edge.shape:
-                        part = unbroadcast(m, part, edge.shape)
-                    before = pending[edge]
-                    if before is not None:
-                        pending[edge] = before + part
-                    elif part is g and type(edge) is Leaf and not create_graph:
-                        pending[edge] = part.copy()  # one array must not become two .grad
-                    else:
-                        pending[edge] = part
+            for pull, at, to, pick in plan.steps:
+                part = pull(m, g, saved)
+                if pick is not None:  # one rule for several inputs
+                    for k, place in zip(pick, to, strict=True):
+                        _add(pending, edges[place], part[k], g, broadcasts, m)
+                    continue
+                edge = edges[at]
+                if broadcasts and part.shape != edge.shape:
+                    part = unbroadcast(m, part, edge.shape)
+                before = pending[edge]
+                if before is not None:
+                    pending[edge] = before + part
+                elif part is g and type(edge) is Leaf and type(part) is ndarray:
+                    pending[edge] = part.copy()  # one array must not become two .grad
+                else:
+                    pending[edge] = part
             if not retain_graph:
                 node.saved = None
     finally:
         state.mode = mode
     return found
+
+
+def _add(pending: Cotangents, edge: Edge, part: Any, g: Any, broadcasts: bool, m: Any) -> None:
+    """Add one cotangent of a shared rule to what its edge has."""
+    if broadcasts and part.shape != edge.shape:
+        part = unbroadcast(m, part, edge.shape)
+    before = pending[edge]
+    if before is not None:
+        part = before + part
+    elif part is g and type(edge) is Leaf and type(part) is ndarray:
+        part = part.copy()
+    pending[edge] = part
 
 
 def _reachable(pending: Cotangents) -> list[Edge]:
@@ -364,15 +385,23 @@ def _roots(tensors: list[Tensor], grads: list[Any], create_graph: bool) -> list[
     return roots
 
 
+def _implicit(x: Tensor) -> Array:
+    """The cotangent 1 of a result of one element."""
+    value = x.value
+    if value.ndim == 0:
+        return _one(value.dtype)
+    if value.size != 1:
+        raise GraphError(
+            "grad can be implicitly created only for scalar outputs",
+            got=[describe("tensor", x)],
+            mend="Reduce it to one number (.sum(), .mean()), or pass gradient= of its own shape.",
+        )
+    return np.ones(value.shape, value.dtype)
+
+
 def _cotangent(x: Tensor, g: Any) -> Tensor:
     if g is None:
-        if x.value.size != 1:
-            raise GraphError(
-                "grad can be implicitly created only for scalar outputs",
-                got=[describe("tensor", x)],
-                mend="Reduce it to one number (.sum(), .mean()), or pass gradient= of its own shape.",
-            )
-        return wrap(_one(x.value.dtype) if x.value.ndim == 0 else np.ones(x.value.shape, x.value.dtype), None)
+        return wrap(_implicit(x), None)
     if not isinstance(g, Tensor):
         raise ArgumentTypeError(f"gradients can be either Tensors or None, but got {type(g).__name__}")
     if g.value.shape != x.value.shape:

@@ -96,7 +96,7 @@ class _ResultPlan:
 
     def __init__(self, name: str, place: int) -> None:
         self.node_name = name
-        self.steps = [Step(lambda m, g, saved: _Slot({place: g}), (0,), None)]
+        self.steps = [Step(lambda m, g, saved: _Slot({place: g}), 0)]
 
 
 class _FunctionPlan:
@@ -110,7 +110,7 @@ class _FunctionPlan:
         self.node_name = f"{function.__name__}Backward"
         self.function, self.needs, self.results = function, needs, results
         places = tuple([i for i, need in enumerate(needs) if need])
-        self.steps = [Step(self._pull, tuple(range(len(places))), places)]
+        self.steps = [Step(self._pull, 0, tuple(range(len(places))), places)]
 
     def _pull(self, m: Any, g: _Slot, saved: tuple[Any, ...]) -> list[Any]:
         (ctx,) = saved

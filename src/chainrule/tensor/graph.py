@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import CodeType, FrameType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -31,17 +31,12 @@ tick = itertools.count(1).__next__
 """The next creation number: a node's place in time, and the time of an in-place write."""
 
 
-class Mode:
+class Mode(NamedTuple):
     """What the operators record. Immutable; the context managers swap one for another."""
 
-    __slots__ = ("grad", "inference", "keep")
-
-    def __init__(self, grad: bool, inference: bool = False, keep: bool = False) -> None:
-        self.grad, self.inference, self.keep = grad, inference, keep
-
-    def but(self, **changes: bool) -> Mode:
-        """This mode with some switches changed."""
-        return Mode(**{name: changes.get(name, getattr(self, name)) for name in Mode.__slots__})
+    grad: bool
+    inference: bool = False
+    keep: bool = False
 
 
 class _ThreadState(threading.local):
@@ -65,7 +60,7 @@ def keep_values() -> Iterator[None]:
     They stand in `node.kept` and `node.cotangent` and stay after backward().
     """
     before = state.mode
-    state.mode = before.but(keep=True)
+    state.mode = before._replace(keep=True)
     try:
         yield
     finally:

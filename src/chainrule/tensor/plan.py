@@ -17,11 +17,12 @@ Pull = Callable[[Any, Any, tuple[Any, ...]], Any]
 
 
 class Step(NamedTuple):
-    """One rule of a plan: `pull` gives the cotangents for the edges `to`; `pick` says which of several."""
+    """One rule of a plan: `pull` gives the cotangent of edge `at`, or, picked by `pick`, those of the edges `to`."""
 
     pull: Pull
-    to: tuple[int, ...]
-    pick: tuple[int, ...] | None
+    at: int
+    to: tuple[int, ...] = ()
+    pick: tuple[int, ...] | None = None
 
 
 class Plan:
@@ -51,7 +52,7 @@ class Plan:
                 pick = tuple([rule.serves.index(names[i]) for i in served])
             else:
                 pick = None
-            self.steps.append(Step(self._bind(rule), to, pick))
+            self.steps.append(Step(self._bind(rule), to[0], to, pick))
 
     def _wants(self, rules: list[Rule]) -> list[str]:
         wants = [w for r in rules for w in r.reads]

@@ -21,7 +21,7 @@ class _Switch:
 
     def __enter__(self) -> None:
         self.before.append(state.mode)
-        state.mode = state.mode.but(**self.changes)
+        state.mode = state.mode._replace(**self.changes)
 
     def __exit__(self, *_: object) -> None:
         state.mode = self.before.pop()
@@ -78,7 +78,7 @@ class set_grad_enabled(_Switch):
     def __init__(self, mode: bool) -> None:
         super().__init__(grad=bool(mode))
         self.before.append(state.mode)
-        state.mode = state.mode.but(grad=bool(mode))
+        state.mode = state.mode._replace(grad=bool(mode))
 
     def __enter__(self) -> None:
         if len(self.before) > 1:  # entered a second time

@@ -74,9 +74,9 @@ class _WrittenThrough:
     source = ("plain", "plain")
 
     def __init__(self, has_parent_edge: bool) -> None:
-        steps = [Step(_inside, (1 if has_parent_edge else 0,), None)]
+        steps = [Step(_inside, 1 if has_parent_edge else 0)]
         if has_parent_edge:
-            steps.append(Step(_outside, (0,), None))
+            steps.append(Step(_outside, 0))
         self.steps = steps
 
 

@@ -1,0 +1,35 @@
+"""Shared by all tests: inside CI, a test that PyTorch or another oracle should have decided must not be skipped."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+
+REQUIRED = os.environ.get("CHAINRULE_REQUIRE_ORACLES") == "1"
+ORACLES = ("torch", "safetensors", "sklearn", "pyarrow")
+_missing: list[str] = []
+
+
+def _note(report: Any) -> None:
+    if REQUIRED and report.skipped and any(f"'{name}'" in str(report.longrepr) for name in ORACLES):
+        _missing.append(f"{report.nodeid}: {report.longrepr[-1] if report.longrepr else ''}")
+
+
+def pytest_collectreport(report: Any) -> None:
+    _note(report)
+
+
+def pytest_runtest_logreport(report: Any) -> None:
+    _note(report)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if _missing:
+        session.exitstatus = 1
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    for line in _missing:
+        terminalreporter.write_line(f"ORACLE SKIPPED {line}", red=True)
