@@ -9,10 +9,11 @@ from chainrule.ops import (
     random,
     reduction,
     selection,
+    update,
 )
 from chainrule.ops.kinds import CATALOGUE
 
-FAMILIES = (arithmetic, activation, reduction, contraction, movement, selection, loss, random)
+FAMILIES = (arithmetic, activation, reduction, contraction, movement, selection, loss, random, update)
 """The modules of declarations, in the order of reading."""
 
 __all__ = ["CATALOGUE", "FAMILIES"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from heapq import heappop, heappush
 from operator import attrgetter
 from typing import Any
 
@@ -48,10 +49,6 @@ def backward(
         InPlaceError: a value that a rule reads was changed in place since.
     """
     retain = create_graph if retain_graph is None else retain_graph
-    if grad_tensors is None and inputs is None and isinstance(tensors, Tensor) and type(tensors.edge) is Node:
-        one = _implicit(tensors)  # the loss: what nearly every call is
-        sweep([(tensors.edge, wrap(one, None) if create_graph else one)], retain, create_graph)
-        return
     roots = _roots(_sequence(tensors), _sequence(grad_tensors, None), create_graph)
     if inputs is None:
         sweep(roots, retain, create_graph)
@@ -66,6 +63,26 @@ def backward(
             accumulate(x.edge, np.array(g) if isinstance(g, np.ndarray) else g)
         elif isinstance(x.edge, Node) and g is not None:
             x.grad = _as_tensor(g)
+
+
+def backward_of(
+    self: Tensor,
+    gradient: Tensor | None = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Tensor | Sequence[Tensor] | None = None,
+) -> None:
+    """Add d(self)/dx to the .grad of every leaf x: the method `loss.backward()`.
+
+    A tensor of one element needs no `gradient`; the other arguments are those of `backward`.
+    """
+    edge = self.edge
+    if gradient is None and inputs is None and type(edge) is Node:  # what nearly every call is
+        one = _implicit(self)
+        retain = create_graph if retain_graph is None else retain_graph
+        sweep([(edge, wrap(one, None) if create_graph else one)], retain, create_graph)
+    else:
+        backward(self, gradient, retain_graph, create_graph, inputs)
 
 
 def grad(
@@ -120,35 +137,31 @@ def grad(
 def sweep(
     roots: list[tuple[Edge, Any]], retain_graph: bool, create_graph: bool, wanted: set[Edge] | None = None
 ) -> Cotangents:
-    """Run the rules from the roots to the leaves; accumulate there, or return the cotangents of `wanted`."""
+    """Run the rules from the roots to the leaves; accumulate there, or return the cotangents of `wanted`.
+
+    A heap gives the youngest node that has a cotangent: everything that was computed from a node is younger,
+    so its cotangent is complete when it is taken.
+    """
     pending: Cotangents = {}
+    heap: list[tuple[int, Node]] = []
     for edge, g in roots:
-        before = pending.get(edge)
-        pending[edge] = g if before is None else before + g
-    nodes = _reachable(pending)
-    useful = None if wanted is None else _leading_to(wanted, nodes)
+        _add(pending, heap, edge, g)
+    useful = None if wanted is None else _leading_to(wanted, _reachable(list(pending)))
     mode = state.mode
     state.mode = mode if mode.grad is create_graph else Mode(create_graph, mode.inference, mode.keep)
     m: Any = TensorMaths if create_graph else NumPyMaths
     found: Cotangents = {}
     try:
-        while nodes:
-            node = nodes.pop()
+        while heap:
+            node = heappop(heap)[1]
             g = pending.pop(node)
-            if g is None or (useful is not None and node not in useful):
+            if useful is not None and node not in useful:
                 continue
             if node.watch is not None:
                 g = _watched(node.watch, g, create_graph)
             if wanted is not None and node in wanted:
                 found[node] = g
-            if type(node) is Leaf:
-                if wanted is None:
-                    if node.grad is None and node.watch is None and type(g) is ndarray and g.base is None:
-                        node.grad = wrap(g, None)
-                    else:
-                        accumulate(node, g)
-                continue
-            plan, edges, saved = node.plan, node.edges, node.saved  # type: ignore[union-attr]
+            plan, edges, saved = node.plan, node.edges, node.saved
             if saved is None:
                 raise _freed(node)
             for value in saved:
@@ -168,46 +181,51 @@ def sweep(
                 part = pull(m, g, saved)
                 if pick is not None:  # one rule for several inputs
                     for k, place in zip(pick, to, strict=True):
-                        _add(pending, edges[place], part[k], g, broadcasts, m)
+                        _add(pending, heap, edges[place], part[k])
                     continue
                 edge = edges[at]
                 if broadcasts and part.shape != edge.shape:
                     part = unbroadcast(m, part, edge.shape)
-                before = pending[edge]
+                before = pending.get(edge)
                 if before is not None:
                     pending[edge] = before + part
-                elif part is g and type(edge) is Leaf and type(part) is ndarray:
-                    pending[edge] = part.copy()  # one array must not become two .grad
-                else:
+                elif type(edge) is Node:
                     pending[edge] = part
+                    heappush(heap, (-edge.order, edge))
+                else:  # a leaf: one array must not become two .grad
+                    pending[edge] = part.copy() if part is g and type(g) is ndarray else part
             if not retain_graph:
                 node.saved = None
+        for leaf, g in pending.items():
+            if leaf.watch is not None:
+                g = _watched(leaf.watch, g, create_graph)
+            if wanted is None:
+                accumulate(leaf, g)  # type: ignore[arg-type]
+            elif leaf in wanted:
+                found[leaf] = g
     finally:
         state.mode = mode
     return found
 
 
-def _add(pending: Cotangents, edge: Edge, part: Any, g: Any, broadcasts: bool, m: Any) -> None:
-    """Add one cotangent of a shared rule to what its edge has."""
-    if broadcasts and part.shape != edge.shape:
-        part = unbroadcast(m, part, edge.shape)
-    before = pending[edge]
-    if before is not None:
-        part = before + part
-    elif part is g and type(edge) is Leaf and type(part) is ndarray:
-        part = part.copy()
-    pending[edge] = part
+def _add(pending: Cotangents, heap: list[tuple[int, Node]], edge: Edge, part: Any) -> None:
+    """Add a cotangent to what its edge has; a node's first one puts it on the heap."""
+    before = pending.get(edge)
+    pending[edge] = part if before is None else before + part
+    if before is None and type(edge) is Node:
+        heappush(heap, (-edge.order, edge))
 
 
-def _reachable(pending: Cotangents) -> list[Edge]:
-    """All nodes and leaves behind the roots, in order of making; each gets a place in `pending`."""
-    stack = list(pending)
+def _reachable(roots: list[Edge]) -> list[Edge]:
+    """All nodes and leaves behind the roots, the oldest first."""
+    seen = set(roots)
+    stack = list(roots)
     while stack:
         for edge in stack.pop().edges:
-            if edge not in pending:
-                pending[edge] = None
+            if edge not in seen:
+                seen.add(edge)
                 stack.append(edge)
-    return sorted(pending, key=by_order)
+    return sorted(seen, key=by_order)
 
 
 def _leading_to(wanted: set[Edge], nodes: list[Edge]) -> set[Edge]:
@@ -221,10 +239,10 @@ def _leading_to(wanted: set[Edge], nodes: list[Edge]) -> set[Edge]:
 
 def accumulate(leaf: Leaf, g: Any) -> None:
     """Add a cotangent to a leaf's .grad, and call its post-accumulate hooks."""
-    if isinstance(g, Tensor):
+    if leaf.grad is None and type(g) is ndarray:
+        leaf.grad = wrap(g if g.base is None and g.flags.writeable else g.copy(), None)
+    elif isinstance(g, Tensor):
         leaf.grad = g if leaf.grad is None else leaf.grad + g
-    elif leaf.grad is None:
-        leaf.grad = wrap(g if g.base is None else g.copy(), None)
     elif leaf.grad.edge is None and leaf.grad.value.flags.writeable:
         total = leaf.grad.value
         np.add(total, g, out=total)
@@ -367,7 +385,7 @@ def _roots(tensors: list[Tensor], grads: list[Any], create_graph: bool) -> list[
     """Where the sweep starts: each result's edge with its cotangent."""
     if grads and len(grads) != len(tensors):
         raise GraphError(f"got {len(tensors)} tensors and {len(grads)} gradients")
-    roots = []
+    roots: list[tuple[Edge, Any]] = []
     for i, x in enumerate(tensors):
         g = grads[i] if grads else None
         edge = x.edge

@@ -18,7 +18,7 @@ from chainrule import dtypes
 from chainrule.errors import ArgumentTypeError, DTypeError
 from chainrule.ops.catalogue import CATALOGUE
 from chainrule.ops.op import REQUIRED, Op
-from chainrule.tensor.arrays import dtype_of, numpy_dtype
+from chainrule.tensor.arrays import array_of, dtype_of, numpy_dtype
 from chainrule.tensor.failures import failure, named_inputs
 from chainrule.tensor.graph import PACKAGE, USERS_FILES, Array, Node, state, tick, users_site
 from chainrule.tensor.numpy_maths import runner
@@ -64,6 +64,8 @@ def gate_source(op: Op) -> str:
     given = ", ".join([*[f"v_{a}" for a in inputs], *[f"{p}={p}" for p in params]])
     params_dict = "{" + ", ".join([f"'{p}': {p}" for p in params]) + "}"
     lines = [f"def {op.name}({', '.join(signature)}):"]
+    if "dtype" in params:  # ours or NumPy's: bodies on Tensors write x.dtype
+        lines += ["    if type(dtype) is DType:", "        dtype = numpy_dtype(dtype)"]
     lines += [f"    v_{a}, e_{a} = ({a}.value, {a}.edge) if isinstance({a}, Tensor) else ({a}, None)" for a in inputs]
     if shared:
         lines += [
@@ -167,6 +169,8 @@ def _saved_expression(op: Op, want: str) -> str:
     if want in op.keeps:
         return f"k_{want}"
     name, _, what = want.rpartition("_")
+    if name not in op.optional and not op.converts:
+        return f"v_{name}.{what}"
     return f"getattr(v_{name}, '{what}', {'()' if what == 'shape' else None})"
 
 
@@ -187,7 +191,7 @@ def _bindings(op: Op) -> dict[str, Any]:
         "Tensor": Tensor, "Node": Node, "Kept": Kept, "new": object.__new__, "tick": tick, "state": state,
         "getframe": sys._getframe, "users_site": users_site, "USERS_FILES": USERS_FILES, "view_of": view_of,
         "converted": converted, "failure": failure, "ndarray": ndarray, "asarray": asarray, "NUMBERS": NUMBERS,
-        "FLOAT32": FLOAT32, "FLOAT64": FLOAT64,
+        "FLOAT32": FLOAT32, "FLOAT64": FLOAT64, "DType": dtypes.DType, "numpy_dtype": numpy_dtype,
     }  # fmt: skip
 
 
@@ -262,11 +266,15 @@ def converted(op: Op, inputs: Sequence[Any]) -> tuple[Any, ...]:
     shared = []
     for i, x in enumerate(inputs):
         name = op.inputs[min(i, len(op.inputs) - 1)]
-        if name not in op.promotes or x is None:
+        if name not in op.promotes or (x is None and name in op.optional):
             continue
-        if not isinstance(x, Tensor) and not (op.converts and type(x) in NUMBERS):
+        if isinstance(x, np.ndarray | np.generic) and op.converts:
+            x = wrap(array_of(x), None)
+        elif not isinstance(x, Tensor) and not (op.converts and type(x) in NUMBERS):
             raise not_a_tensor(op, i, x)
         shared.append((i, x))
+    if not any(isinstance(x, Tensor) for _, x in shared):
+        raise not_a_tensor(op, *shared[0])
     common = dtypes.promote_all([_operand(x) for _, x in shared])
     if op.takes == "float" and common.kind != "f":
         raise DTypeError(
@@ -280,6 +288,7 @@ def converted(op: Op, inputs: Sequence[Any]) -> tuple[Any, ...]:
         raise DTypeError(f"{op.name} is not defined for bool tensors", mend="Use logical_xor or logical_not.")
     out = list(inputs)
     for i, x in shared:
+        out[i] = x
         if isinstance(x, Tensor) and x.dtype is not common:
             if not op.converts:
                 raise DTypeError(f"{op.name}: expected one element type", got=named_inputs(op, inputs))
@@ -304,9 +313,33 @@ def not_a_tensor(op: Op, place: int, x: Any) -> ArgumentTypeError:
     )
 
 
+# ---- composites without a rule -------------------------------------------------------------------------------
+
+
+def expands(op: Op) -> bool:
+    """True for a composite whose derivative is that of its body's operators."""
+    return not op.primitive and not op.rules and op.kind.name in ("composite", "contraction", "movement", "reduction")
+
+
+def expanding_gate(op: Op) -> Callable[..., Tensor]:
+    """The gate that runs the body on Tensors where a gradient is recorded, and in one piece elsewhere."""
+    run = written_gate(op)
+
+    def call(*inputs: Any, **params: Any) -> Tensor:
+        if not state.mode.grad:
+            return run(*inputs, **params)
+        body: Callable[..., Tensor] = op.body
+        return body(TensorMaths, *inputs, **params)
+
+    return call
+
+
 def make_gate(op: Op) -> Gate:
     """The function that runs an operator on Tensors."""
-    call: Any = variadic_gate(op) if op.variadic else written_gate(op)
+    if expands(op):
+        call: Any = expanding_gate(op)
+    else:
+        call = variadic_gate(op) if op.variadic else written_gate(op)
     call.__name__ = call.__qualname__ = op.name
     call.__doc__ = op.__doc__
     call.op = op

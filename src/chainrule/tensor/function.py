@@ -149,7 +149,8 @@ class _FunctionPlan:
                     f"Function {name}Backward returned an invalid gradient at index {i} - got {list(g.value.shape)} "
                     f"but expected shape compatible with {list(shape)}"
                 )
-            out.append(g.value if raw else g)
+            # one array must not become two .grad: PyTorch's users return the same tensor twice
+            out.append(g.value.copy() if raw else g)
         return out
 
 

@@ -96,17 +96,21 @@ class Leaf:
 
 
 USERS_FILES: set[str] = set()
-"""Files outside this package from which an operator was called: one look-up settles where a call came from."""
+OUR_FILES: set[str] = set()
+"""Files outside and inside this package that calls came through: one look-up settles whose a frame is."""
 
 
 def users_site(frame: FrameType) -> Site:
     """Where the user's program is: the innermost frame outside this package, from `frame` up."""
     code = frame.f_code
-    while code.co_filename.startswith(PACKAGE) and frame.f_back is not None:
+    while code.co_filename in OUR_FILES and frame.f_back is not None:
         frame = frame.f_back
         code = frame.f_code
-    if not code.co_filename.startswith(PACKAGE):
-        USERS_FILES.add(code.co_filename)
+    if code.co_filename not in USERS_FILES:  # a file seen for the first time
+        ours = code.co_filename.startswith(PACKAGE)
+        (OUR_FILES if ours else USERS_FILES).add(code.co_filename)
+        if ours:
+            return users_site(frame)
     return code, frame.f_lasti
 
 

@@ -81,13 +81,13 @@ OPERATORS: dict[str, str] = {
 REFLECTED = ("add", "sub", "mul", "truediv", "pow", "mod", "floordiv", "and", "or", "xor")
 
 
-def operands(gate: str) -> Any:
-    """A binary operator: arrays count as tensors; for anything else Python asks the other operand."""
+def comparison(gate: str) -> Any:
+    """== and !=: False and True, as for any two objects, where the other operand is no number."""
 
     def operator(self: Tensor, other: Any) -> Any:
         if isinstance(other, np.ndarray | np.generic):
             other = wrap(np.asarray(other), None)
-        elif other is None or isinstance(other, str | list | tuple | dict):
+        elif not isinstance(other, Tensor | int | float):
             return NotImplemented
         return GATES[gate](self, other)
 
@@ -95,7 +95,7 @@ def operands(gate: str) -> Any:
 
 
 def reflected(gate: str) -> Any:
-    """The same with the operands exchanged: 1 - x."""
+    """A binary operator with its operands exchanged: 1 - x, array - x."""
 
     def operator(self: Tensor, other: Any) -> Any:
         if isinstance(other, np.ndarray | np.generic):
@@ -105,13 +105,6 @@ def reflected(gate: str) -> Any:
         return GATES[gate](other, self)
 
     return operator
-
-
-def backward(
-    self: Tensor, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False, inputs: Any = None
-) -> None:
-    """Add d(self)/dx to the .grad of every leaf x. A tensor of one element needs no gradient."""
-    sweep.backward(self, gradient, retain_graph, create_graph, inputs)
 
 
 def where(self: Tensor, condition: Tensor, other: Any) -> Tensor:
@@ -126,15 +119,14 @@ def attach() -> None:
     for name, function in FUNCTIONS.items():
         setattr(Tensor, name, function)
     for name, gate in OPERATORS.items():
-        unary = name in ("__neg__", "__abs__", "__invert__")
-        setattr(Tensor, name, _LateGate(name, gate) if unary else operands(gate))
+        setattr(Tensor, name, comparison(gate) if gate in ("eq", "ne") else _LateGate(name, gate))
     for name in REFLECTED:
         setattr(Tensor, f"__r{name}__", reflected(OPERATORS[f"__{name}__"]))
     for name, method in inplace.OPERATORS.items():
         setattr(Tensor, name, method)
-    for method in (backward, where):
-        setattr(Tensor, method.__name__, method)
     attributes: dict[str, Any] = {
+        "backward": sweep.backward_of,
+        "where": where,
         "__matmul__": contraction.matmul,
         "__rmatmul__": lambda self, other: contraction.matmul(creation.as_tensor(other), self),
         "__getitem__": selection.getitem,

@@ -44,6 +44,8 @@ def as_dtype(input: Tensor, dtype: Any) -> Tensor:
 @with_numpys_names
 def sum(input: Tensor, dim: Axes = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """The sum over the axes `dim` (all by default); integers and bools give int64."""
+    if dim is None and not keepdim and dtype is None:
+        return GATES["sum"](input)
     return GATES["sum"](as_dtype(input, dtype), axis=axes_of(dim), keepdims=keepdim)
 
 
