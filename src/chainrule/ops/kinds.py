@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, overload
 
 from chainrule import shapes
 from chainrule.ops.op import Body, Kind, Op
@@ -37,7 +36,13 @@ class _Declares:
     def __init__(self, kind: Kind, **facts: Any) -> None:
         self.kind, self.facts = kind, facts
 
-    def __call__(self, definition: Body | None = None, **facts: Any) -> Any:
+    @overload
+    def __call__(self, definition: Body) -> Op: ...
+
+    @overload
+    def __call__(self, **facts: Any) -> _Declares: ...
+
+    def __call__(self, definition: Body | None = None, **facts: Any) -> Op | _Declares:
         if definition is None:
             return _Declares(self.kind, **{**self.facts, **facts})
         op = Op(self.kind, definition, **self.facts)
@@ -46,7 +51,7 @@ class _Declares:
         return op
 
     @property
-    def primitive(self) -> Callable[..., Any]:
+    def primitive(self) -> _Declares:
         """The same for an operator that a reader supplies: its body names itself."""
         return _Declares(self.kind, **{**self.facts, "primitive": True})
 

@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import FunctionType
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 from chainrule.shapes import Shape
 
@@ -99,7 +99,13 @@ class Op:
 
     # ---- decorators of a declaration ---------------------------------------------------------------
 
-    def compute(self, body: Body | None = None, *, keeps: tuple[str, ...] = ()) -> Any:
+    @overload
+    def compute(self, body: Body) -> Body: ...
+
+    @overload
+    def compute(self, *, keeps: tuple[str, ...]) -> Callable[[Body], Body]: ...
+
+    def compute(self, body: Body | None = None, *, keeps: tuple[str, ...] = ()) -> Body | Callable[[Body], Body]:
         """Declare how to get the value safely in floats; `keeps` names statistics returned beside it."""
 
         def declare(body: Body) -> Body:

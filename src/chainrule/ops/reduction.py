@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import inf
+from typing import Any
 
 from chainrule import shapes
 from chainrule.ops.kinds import composite, reduction
@@ -10,8 +11,8 @@ from chainrule.ops.maths import Maths, Value
 from chainrule.shapes import Axes
 
 BLOCK = [[[1.0, -2.0, 0.5], [3.0, 0.25, -1.0]], [[2.5, 4.0, -0.5], [1.5, -3.5, 0.75]]]
-AXES = ({}, {"axis": 1}, {"axis": (0, -1)}, {"axis": 1, "keepdims": True}, {"axis": None, "keepdims": True})
-ONE_AXIS = ({}, {"axis": 1}, {"axis": -1, "keepdims": True})
+AXES: tuple[dict[str, Any], ...] = ({}, {"axis": 1}, {"axis": (0, -1)}, {"axis": 1, "keepdims": True}, {"axis": None, "keepdims": True})
+ONE_AXIS: tuple[dict[str, Any], ...] = ({}, {"axis": 1}, {"axis": -1, "keepdims": True})
 
 
 @reduction.primitive(symbol=r"\sum", result="accumulated")

@@ -14,6 +14,9 @@ class Device:
 
     __slots__ = ("index", "type")
 
+    type: str
+    index: int | None
+
     def __init__(self, type: Any, index: int | None = None) -> None:
         name = type.type if isinstance(type, Device) else str(type)
         self.type, _, number = name.partition(":")

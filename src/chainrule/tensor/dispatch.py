@@ -20,7 +20,7 @@ from chainrule.ops.catalogue import CATALOGUE
 from chainrule.ops.op import REQUIRED, Op
 from chainrule.tensor.arrays import array_of, dtype_of, numpy_dtype
 from chainrule.tensor.failures import failure, named_inputs
-from chainrule.tensor.graph import PACKAGE, USERS_FILES, Array, Node, state, tick, users_site
+from chainrule.tensor.graph import PACKAGE, USERS_FILES, Array, Kept, Node, state, tick, users_site
 from chainrule.tensor.numpy_maths import runner
 from chainrule.tensor.plan import Plan
 from chainrule.tensor.tensor import Tensor, default_float, wrap
@@ -37,15 +37,6 @@ class Gate(Protocol):
     __name__: str
 
     def __call__(self, *inputs: Any, **params: Any) -> Tensor: ...
-
-
-class Kept:
-    """What `graph.keep_values` keeps at a node: the values of all inputs, and the result."""
-
-    __slots__ = ("inputs", "result")
-
-    def __init__(self, inputs: tuple[Any, ...], result: Array) -> None:
-        self.inputs, self.result = inputs, result
 
 
 # ---- gates written out for their operator --------------------------------------------------------------------

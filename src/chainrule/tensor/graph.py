@@ -114,6 +114,13 @@ def users_site(frame: FrameType) -> Site:
     return code, frame.f_lasti
 
 
+class Kept(NamedTuple):
+    """What `keep_values` keeps at a node: the values of all inputs, and the result."""
+
+    inputs: tuple[Any, ...]
+    result: Array
+
+
 class Node:
     """One operation of the program, with what its derivative rules read.
 
@@ -125,6 +132,10 @@ class Node:
     __slots__ = (
         "constants", "cotangent", "edges", "kept", "order", "params", "plan", "saved", "shape", "site", "watch",
     )  # fmt: skip
+
+    kept: Kept | None
+    cotangent: Any
+    constants: tuple[Any, ...] | None
 
     def __init__(
         self,

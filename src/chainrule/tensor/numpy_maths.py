@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from chainrule.ops.catalogue import CATALOGUE
+from chainrule.ops.maths import Value
 from chainrule.ops.op import Op
 from chainrule.tensor.erf import erf
 from chainrule.tensor.graph import Array
@@ -24,7 +25,10 @@ ndarray, newaxis, putmask = np.ndarray, np.newaxis, np.putmask
 maximum = np.maximum
 ZERO = {np.dtype(t): np.zeros((), t) for t in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "?")}
 """0 as an array: a Python 0 costs each call 0.2 us for its conversion."""
-_sum, _max, _min = np.add.reduce, np.maximum.reduce, np.minimum.reduce
+_sum: Callable[..., Value] = np.add.reduce
+_max: Callable[..., Value] = np.maximum.reduce
+_min: Callable[..., Value] = np.minimum.reduce
+_prod: Callable[..., Value] = np.multiply.reduce
 
 
 class NumPyMaths:
@@ -52,7 +56,7 @@ class NumPyMaths:
     isnan, isinf, isfinite, square = np.isnan, np.isinf, np.isfinite, np.square
 
     @staticmethod
-    def where(condition: Any, a: Any, b: Any) -> Array:
+    def where(condition: Any, a: Any, b: Any) -> Value:
         if type(a) is int and a == 0 and type(b) is ndarray and b.shape == condition.shape:
             return zeroed(condition, b)
         if type(b) is int and b == 0 and type(a) is ndarray and a.shape == condition.shape:
@@ -60,57 +64,57 @@ class NumPyMaths:
         return np.where(condition, a, b)
 
     @staticmethod
-    def cast(x: Array, dtype: Any) -> Array:
+    def cast(x: Array, dtype: Any) -> Value:
         return np.asarray(x).astype(dtype, copy=False)
 
     @staticmethod
-    def relu(x: Array) -> Array:
+    def relu(x: Array) -> Value:
         return maximum(x, ZERO[x.dtype])
 
     # ---- reductions --------------------------------------------------------------------------------------
     @staticmethod
-    def sum(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
+    def sum(x: Array, axis: Any = None, keepdims: bool = False) -> Value:
         return _sum(x, axis, None, None, keepdims) if x.dtype.kind == "f" else np.sum(
             x, axis=axis, keepdims=keepdims, dtype=_accumulator(x)
         )  # fmt: skip
 
     @staticmethod
-    def prod(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
-        return np.multiply.reduce(x, axis=axis, keepdims=keepdims, dtype=_accumulator(x))
+    def prod(x: Array, axis: Any = None, keepdims: bool = False) -> Value:
+        return _prod(x, axis=axis, keepdims=keepdims, dtype=_accumulator(x))
 
     @staticmethod
-    def amax(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
+    def amax(x: Array, axis: Any = None, keepdims: bool = False) -> Value:
         return _max(x, axis, None, None, keepdims)
 
     @staticmethod
-    def amin(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
+    def amin(x: Array, axis: Any = None, keepdims: bool = False) -> Value:
         return _min(x, axis, None, None, keepdims)
 
     any, all = np.any, np.all
 
     @staticmethod
-    def argmax(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
+    def argmax(x: Array, axis: Any = None, keepdims: bool = False) -> Value:
         return np.argmax(x, axis=axis, keepdims=keepdims)
 
     @staticmethod
-    def argmin(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
+    def argmin(x: Array, axis: Any = None, keepdims: bool = False) -> Value:
         return np.argmin(x, axis=axis, keepdims=keepdims)
 
     @staticmethod
-    def cumsum(x: Array, axis: int) -> Array:
+    def cumsum(x: Array, axis: int) -> Value:
         return np.cumsum(x, axis=axis, dtype=_accumulator(x))
 
     @staticmethod
-    def cumprod(x: Array, axis: int) -> Array:
+    def cumprod(x: Array, axis: int) -> Value:
         return np.cumprod(x, axis=axis, dtype=_accumulator(x))
 
     # ---- contractions ------------------------------------------------------------------------------------
     @staticmethod
-    def matmul(a: Array, b: Array) -> Array:
+    def matmul(a: Array, b: Array) -> Value:
         return np.dot(a, b) if a.ndim == 2 == b.ndim else np.matmul(a, b)
 
     @staticmethod
-    def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
+    def linear(x: Array, weight: Array, bias: Array | None = None) -> Value:
         y = np.dot(x, weight.T)
         if bias is not None:
             if bias.shape[0] != weight.shape[0]:
@@ -119,24 +123,24 @@ class NumPyMaths:
         return y
 
     @staticmethod
-    def einsum(*operands: Array, spec: str) -> Array:
+    def einsum(*operands: Array, spec: str) -> Value:
         return np.einsum(spec, *operands, optimize=len(operands) > 1)
 
     # ---- movement ----------------------------------------------------------------------------------------
     @staticmethod
-    def reshape(x: Array, shape: tuple[int, ...]) -> Array:
+    def reshape(x: Array, shape: tuple[int, ...]) -> Value:
         return x.reshape(shape)
 
     @staticmethod
-    def permute(x: Array, order: tuple[int, ...]) -> Array:
+    def permute(x: Array, order: tuple[int, ...]) -> Value:
         return x.transpose(order)
 
     @staticmethod
-    def mT(x: Array) -> Array:
+    def mT(x: Array) -> Value:
         return x.T if x.ndim == 2 else x.swapaxes(-1, -2)
 
     @staticmethod
-    def broadcast_to(x: Array, shape: tuple[int, ...]) -> Array:
+    def broadcast_to(x: Array, shape: tuple[int, ...]) -> Value:
         if x.size == 1 and type(x) is ndarray and x.dtype.kind == "f":  # np.broadcast_to takes 4 us
             y = ndarray(shape, x.dtype, x, 0, (0,) * len(shape))
             y.flags.writeable = False
@@ -144,50 +148,50 @@ class NumPyMaths:
         return np.broadcast_to(x, shape)
 
     @staticmethod
-    def slice(x: Array, key: Key) -> Array:
+    def slice(x: Array, key: Key) -> Value:
         return x[key]
 
     @staticmethod
-    def embed(x: Array, key: Key, shape: tuple[int, ...]) -> Array:
+    def embed(x: Array, key: Key, shape: tuple[int, ...]) -> Value:
         y = np.zeros(shape, x.dtype)
         y[key] = x
         return y
 
     @staticmethod
-    def pad(x: Array, widths: tuple[tuple[int, int], ...], value: float = 0.0) -> Array:
+    def pad(x: Array, widths: tuple[tuple[int, int], ...], value: float = 0.0) -> Value:
         return np.pad(x, widths, constant_values=value)
 
     @staticmethod
-    def cat(*xs: Array, axis: int = 0) -> Array:
+    def cat(*xs: Array, axis: int = 0) -> Value:
         return np.concatenate(xs, axis)
 
     @staticmethod
-    def clone(x: Array) -> Array:
+    def clone(x: Array) -> Value:
         return np.array(x, order="C")
 
     @staticmethod
-    def tril(x: Array, diagonal: int = 0) -> Array:
+    def tril(x: Array, diagonal: int = 0) -> Value:
         return np.tril(x, diagonal)
 
     @staticmethod
-    def triu(x: Array, diagonal: int = 0) -> Array:
+    def triu(x: Array, diagonal: int = 0) -> Value:
         return np.triu(x, diagonal)
 
     @staticmethod
-    def eye(*, size: int, dtype: Any) -> Array:
+    def eye(*, size: int, dtype: Any) -> Value:
         return np.eye(size, dtype=dtype)
 
     @staticmethod
-    def zeros(*, shape: tuple[int, ...], dtype: Any) -> Array:
+    def zeros(*, shape: tuple[int, ...], dtype: Any) -> Value:
         return np.zeros(shape, dtype)
 
     # ---- selection ---------------------------------------------------------------------------------------
     @staticmethod
-    def take(x: Array, *indices: Array, key: Key) -> Array:
+    def take(x: Array, *indices: Array, key: Key) -> Value:
         return x[filled(key, indices)]
 
     @staticmethod
-    def put_add(x: Array, *indices: Array, key: Key, shape: tuple[int, ...]) -> Array:
+    def put_add(x: Array, *indices: Array, key: Key, shape: tuple[int, ...]) -> Value:
         y = np.zeros(shape, x.dtype)
         if len(indices) == 1 and key == (None,) and indices[0].size > 32:
             _add_rows(y, indices[0], x)
@@ -196,13 +200,13 @@ class NumPyMaths:
         return y
 
     @staticmethod
-    def assign(x: Array, v: Array, *indices: Array, key: Key) -> Array:
+    def assign(x: Array, v: Array, *indices: Array, key: Key) -> Value:
         y = x.copy()
         y[filled(key, indices)] = v
         return y
 
     @staticmethod
-    def gather(x: Array, index: Array, axis: int) -> Array:
+    def gather(x: Array, index: Array, axis: int) -> Value:
         if index.size and index.min() < 0:
             raise IndexError(f"index {index.min()} is out of bounds for dimension {axis} with size {x.shape[axis]}")
         if axis == x.ndim - 1 == 1 and index.shape == (x.shape[0], 1):  # one label a row
@@ -210,19 +214,19 @@ class NumPyMaths:
         return x[along(index, axis)]
 
     @staticmethod
-    def put_along(x: Array, index: Array, axis: int, shape: tuple[int, ...]) -> Array:
+    def put_along(x: Array, index: Array, axis: int, shape: tuple[int, ...]) -> Value:
         y = np.zeros(shape, x.dtype)
         np.add.at(y, along(index, axis), x)
         return y
 
     @staticmethod
-    def scatter(x: Array, index: Array, src: Array, axis: int) -> Array:
+    def scatter(x: Array, index: Array, src: Array, axis: int) -> Value:
         y = x.copy()
         y[along(index, axis)] = src
         return y
 
     @staticmethod
-    def argsort(x: Array, axis: int = -1, descending: bool = False) -> Array:
+    def argsort(x: Array, axis: int = -1, descending: bool = False) -> Value:
         if not descending:
             return np.argsort(x, axis=axis, kind="stable")
         # reversed before and after: equal elements keep their order
@@ -230,7 +234,7 @@ class NumPyMaths:
         return x.shape[axis] - 1 - np.flip(flipped, axis) if x.ndim else flipped
 
     @staticmethod
-    def one_hot(index: Array, *, classes: int, dtype: Any) -> Array:
+    def one_hot(index: Array, *, classes: int, dtype: Any) -> Value:
         y = np.zeros((index.size, classes), dtype)
         y[rows(index.size), index.reshape(-1)] = 1
         return y.reshape((*index.shape, classes))
@@ -239,7 +243,7 @@ class NumPyMaths:
     @staticmethod
     def cross_entropy_backward(
         g: Array, x: Array, target: Array, weight: Array | None, lse: Array, **options: Any
-    ) -> Array:
+    ) -> Value:
         if not plain_labels(target, weight, options):
             return CATALOGUE["cross_entropy_backward"].body(NumPyMaths, g, x, target, weight, lse, **options)
         p = x - lse
@@ -272,14 +276,14 @@ class NumPyMaths:
 
     # ---- random ------------------------------------------------------------------------------------------
     @staticmethod
-    def uniform(key: int, counter: int, *, shape: tuple[int, ...], dtype: Any) -> Array:
+    def uniform(key: int, counter: int, *, shape: tuple[int, ...], dtype: Any) -> Value:
         bits = words(key, counter, prod(shape)).reshape(shape)
         if dtype == np.float64:
             return (bits >> np.uint64(11)) * 2.0**-53
         return ((bits >> np.uint64(40)).astype(np.float32) * np.float32(2.0**-24)).astype(dtype, copy=False)
 
     @staticmethod
-    def random_integers(key: int, counter: int, *, low: int, high: int, shape: tuple[int, ...]) -> Array:
+    def random_integers(key: int, counter: int, *, low: int, high: int, shape: tuple[int, ...]) -> Value:
         return (words(key, counter, prod(shape)) % np.uint64(high - low)).astype(np.int64).reshape(shape) + low
 
 
@@ -290,10 +294,10 @@ def plain_labels(target: Array, weight: Array | None, options: dict[str, Any]) -
     return target.size > 0 and bool(target.min() >= 0)
 
 
-INTEGERS = {2: np.dtype(np.int16), 4: np.dtype(np.int32), 8: np.dtype(np.int64)}
+INTEGERS: dict[int, np.dtype[Any]] = {2: np.dtype(np.int16), 4: np.dtype(np.int32), 8: np.dtype(np.int64)}
 
 
-def zeroed(mask: Array, x: Array) -> Array:
+def zeroed(mask: Array, x: Array) -> Value:
     """`x` with 0 where the mask holds, for every value of x: masking a cotangent.
 
     Large arrays by multiplying the bits with 0 or 1, exact for inf and nan: np.where takes 2.0 ms for a random
@@ -311,13 +315,13 @@ def _accumulator(x: Array) -> Any:
     return np.int64 if x.dtype.kind in "biu" else None
 
 
-def words(key: int, counter: int, n: int) -> Array:
+def words(key: int, counter: int, n: int) -> Value:
     """`n` random 64-bit words: the Philox blocks counter, counter + 1, ... of four words each."""
     return np.random.Philox(key=key, counter=counter).random_raw(n)
 
 
 @lru_cache(64)
-def rows(n: int) -> Array:
+def rows(n: int) -> Value:
     """arange(n), shared: read only."""
     numbers = np.arange(n)
     numbers.flags.writeable = False

@@ -247,7 +247,7 @@ class Tensor(TensorMethods):
     def __len__(self) -> int:
         if not self.value.ndim:
             raise ArgumentTypeError("len() of a 0-d tensor")
-        return self.value.shape[0]
+        return int(self.value.shape[0])
 
     def __iter__(self) -> Iterator[Tensor]:
         if not self.value.ndim:

@@ -23,8 +23,14 @@ class View(Tensor):
 
     __slots__ = ("_own", "_seen", "op", "params", "parent")
 
+    parent: Tensor
+    op: Op
+    params: dict[str, Any]
+    _own: Edge | None
+    _seen: Edge | None
+
     @property
-    def edge(self) -> Edge | None:  # type: ignore[override]
+    def edge(self) -> Edge | None:
         """The view's own edge, made anew if the parent was rewritten since."""
         parent_edge = self.parent.edge
         if parent_edge is not self._seen:
