@@ -149,7 +149,9 @@ for op in UPDATES:
 
 P, G, M, V = [[0.5, -1.0, 2.0]], [[0.25, -3.0, 0.0]], [[0.1, -0.2, 0.3]], [[0.01, 0.5, 0.25]]
 ADAM = (P, G, M, V, 3, 1e-3, 0.9, 0.999, 1e-8)
-sgd.cases((P, G, 0.1), (P, G, 0.1, 0.9), (P, G, 0.1, 0.9, 0.5, 0.01, M), (P, G, 0.1, 0.9, None, 0.01, M, {"nesterov": True}))
+sgd.cases(
+    (P, G, 0.1), (P, G, 0.1, 0.9), (P, G, 0.1, 0.9, 0.5, 0.01, M), (P, G, 0.1, 0.9, None, 0.01, M, {"nesterov": True})
+)
 for op in (adam, adamw):
     op.cases(ADAM, (*ADAM, 0.01), (*ADAM, 0.01, V), (*ADAM, {"maximize": True}))
 rmsprop.cases((P, G, V, 1e-2, 0.99, 1e-8), (P, G, V, 1e-2, 0.99, 1e-8, 0.9, 0.01, M, M))

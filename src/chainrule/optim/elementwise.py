@@ -324,5 +324,3 @@ def check_same_elements(p: Tensor, state: dict[str, Array]) -> None:
             raise DTypeError("the parameter has another element type than its optimiser state", got=got, mend=mend)
         if array.shape != p.value.shape:
             raise ShapeError("the parameter has another shape than its optimiser state", got=got, mend=mend)
-
-

@@ -92,9 +92,7 @@ def rmsprop(
         multiply(down, lr, down)
 
 
-def adagrad(
-    g: Array, down: Array, *, sum: Array, step: float, lr: float, lr_decay: float, eps: float
-) -> None:
+def adagrad(g: Array, down: Array, *, sum: Array, step: float, lr: float, lr_decay: float, eps: float) -> None:
     """down = lr / (1 + (t - 1) decay) g / (sqrt(s') + eps) with s' = s + g^2."""
     add(sum, multiply(g, g, down), sum)
     root(sum, down)
@@ -103,9 +101,7 @@ def adagrad(
     multiply(down, lr / (1 + (step - 1) * lr_decay), down)
 
 
-def adadelta(
-    g: Array, down: Array, *, square_avg: Array, acc_delta: Array, lr: float, rho: float, eps: float
-) -> None:
+def adadelta(g: Array, down: Array, *, square_avg: Array, acc_delta: Array, lr: float, rho: float, eps: float) -> None:
     """down = lr d with d = sqrt((u + eps) / (v' + eps)) g, then u' = r u + (1 - r) d^2."""
     multiply(g, g, down)
     move_average(square_avg, down, rho, down)

@@ -311,9 +311,7 @@ def check_parameters(params: list[Any], earlier: list[Tensor]) -> None:
     """Refuse what is no Tensor, no leaf, or there already."""
     for p in params:
         if not isinstance(p, Tensor):
-            raise ArgumentTypeError(
-                f"optimizer can only optimize Tensors, but one of the params is {type(p).__name__}"
-            )
+            raise ArgumentTypeError(f"optimizer can only optimize Tensors, but one of the params is {type(p).__name__}")
         if isinstance(p.edge, Node):
             raise ArgumentError(
                 "can't optimize a non-leaf Tensor",
@@ -376,5 +374,3 @@ def check_fused_alone(fused: bool | None, foreach: bool | None) -> None:
     """Refuse `fused` with `foreach`, as PyTorch does; each alone is accepted and means nothing here."""
     if fused and foreach:
         raise UnsupportedError("`fused` and `foreach` cannot be `True` together.")
-
-

@@ -23,7 +23,7 @@ from chainrule.tensor.printing import describe
 from chainrule.tensor.tensor import Tensor, wrap
 
 by_order = attrgetter("order")
-ndarray = np.ndarray
+ndarray, scalar = np.ndarray, np.generic
 Cotangents = dict[Edge, Any]
 
 
@@ -155,6 +155,8 @@ def sweep(
         while heap:
             node = heappop(heap)[1]
             g = pending.pop(node)
+            if isinstance(g, scalar):  # rules on 0-d arrays give NumPy scalars
+                g = np.asarray(g)
             if useful is not None and node not in useful:
                 continue
             if node.watch is not None:
@@ -197,6 +199,8 @@ def sweep(
             if not retain_graph:
                 node.saved = None
         for leaf, g in pending.items():
+            if isinstance(g, scalar):
+                g = np.asarray(g)
             if leaf.watch is not None:
                 g = _watched(leaf.watch, g, create_graph)
             if wanted is None:
@@ -427,4 +431,4 @@ def _cotangent(x: Tensor, g: Any) -> Tensor:
             f"Mismatch in shape: gradient has a shape of {tuple(g.value.shape)} and output {tuple(x.value.shape)}",
             got=[describe("gradient", g), describe("tensor", x)],
         )
-    return g if g.value.dtype == x.value.dtype else TensorMaths.cast(g, dtype=x.value.dtype)  # type: ignore[attr-defined,no-any-return]
+    return g if g.value.dtype == x.value.dtype else TensorMaths.cast(g, dtype=x.value.dtype)
