@@ -37,16 +37,15 @@ def bias_correction(m: Maths, beta: Value, step: Value, p: Value) -> Value:
 
 @update(takes="float", promotes=("p", "g", "momentum_buffer"), source="Polyak 1964; Sutskever et al. 2013")
 def sgd(
-    m: Maths, p: Value, g: Value, lr: Value, momentum: Value = None, dampening: Value = None, weight_decay: Value = None,
-    momentum_buffer: Value = None, *, nesterov: bool = False, maximize: bool = False,
+    m: Maths, p: Value, g: Value, lr: Value, momentum: Value = None, dampening: Value = None,
+    weight_decay: Value = None, momentum_buffer: Value = None, *, nesterov: bool = False, maximize: bool = False,
 ) -> tuple[Value, ...]:  # fmt: skip
     """b' = mu b + (1 - d) g, p' = p - lr b'; at the first step b' = g. Nesterov: p' = p - lr (g + mu b')."""
     g = downhill(p, g, weight_decay, maximize)
     if momentum is None:
         return (p - lr * g,)
-    if momentum_buffer is None:
-        b = g
-    else:
+    b = g
+    if momentum_buffer is not None:
         b = momentum * momentum_buffer + (g if dampening is None else (1 - dampening) * g)
     return p - lr * (g + momentum * b if nesterov else b), b
 

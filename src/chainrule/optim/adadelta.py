@@ -6,7 +6,7 @@ from typing import Any
 
 from chainrule.errors import ArgumentError
 from chainrule.optim import in_place
-from chainrule.optim.elementwise import Elementwise
+from chainrule.optim.elementwise import Elementwise, Named
 from chainrule.optim.optimizer import Group, Params, check_at_least_zero, number
 from chainrule.tensor.graph import Array
 
@@ -60,7 +60,7 @@ class Adadelta(Elementwise):
         }  # fmt: skip
         super().__init__(params, defaults)
 
-    def hyperparameters(self, group: Group) -> dict[str, Any]:
+    def hyperparameters(self, group: Group) -> Named:
         return {
             "lr": number(group["lr"], "lr"),
             "rho": number(group["rho"], "rho"),
@@ -70,5 +70,5 @@ class Adadelta(Elementwise):
     def state_names(self, group: Group) -> tuple[str, ...]:
         return ("square_avg", "acc_delta")
 
-    def descend(self, g: Array, down: Array, state: dict[str, Array], step: float, options: dict[str, Any]) -> None:
+    def descend(self, g: Array, down: Array, state: Named, step: float, options: Named) -> None:
         in_place.adadelta(g, down, **state, **options)

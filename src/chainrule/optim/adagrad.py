@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from chainrule.optim import in_place
-from chainrule.optim.elementwise import Elementwise
+from chainrule.optim.elementwise import Elementwise, Named
 from chainrule.optim.optimizer import Group, Params, check_at_least_zero, check_fused_alone, number
 from chainrule.tensor.graph import Array
 
@@ -72,7 +72,7 @@ class Adagrad(Elementwise):
     def initial(self, name: str, group: Group) -> float:
         return number(group["initial_accumulator_value"], "initial_accumulator_value")
 
-    def hyperparameters(self, group: Group) -> dict[str, Any]:
+    def hyperparameters(self, group: Group) -> Named:
         return {
             "lr": number(group["lr"], "lr"),
             "lr_decay": number(group["lr_decay"], "lr_decay"),
@@ -82,5 +82,5 @@ class Adagrad(Elementwise):
     def state_names(self, group: Group) -> tuple[str, ...]:
         return ("sum",)
 
-    def descend(self, g: Array, down: Array, state: dict[str, Array], step: float, options: dict[str, Any]) -> None:
+    def descend(self, g: Array, down: Array, state: Named, step: float, options: Named) -> None:
         in_place.adagrad(g, down, step=step, **state, **options)

@@ -8,7 +8,7 @@ from chainrule.errors import ArgumentError
 from chainrule.ops.catalogue import CATALOGUE
 from chainrule.ops.op import Op
 from chainrule.optim import in_place
-from chainrule.optim.elementwise import Elementwise
+from chainrule.optim.elementwise import Elementwise, Named
 from chainrule.optim.optimizer import Group, Params, check_at_least_zero, check_fused_alone, number
 from chainrule.tensor.graph import Array
 from chainrule.tensor.tensor import Tensor
@@ -74,7 +74,7 @@ class Adam(Elementwise):
     def decays_apart(self, group: Group) -> bool:
         return bool(group.get("decoupled_weight_decay", False))
 
-    def hyperparameters(self, group: Group) -> dict[str, Any]:
+    def hyperparameters(self, group: Group) -> Named:
         beta1, beta2 = group["betas"]
         return {
             "lr": number(group["lr"], "lr"),
@@ -86,7 +86,7 @@ class Adam(Elementwise):
     def state_names(self, group: Group) -> tuple[str, ...]:
         return WITH_LARGEST if group["amsgrad"] else MOMENTS
 
-    def descend(self, g: Array, down: Array, state: dict[str, Array], step: float, options: dict[str, Any]) -> None:
+    def descend(self, g: Array, down: Array, state: Named, step: float, options: Named) -> None:
         in_place.adam(g, down, step=step, **state, **options)
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from operator import is_
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
@@ -29,6 +29,9 @@ from chainrule.tensor.tensor import Tensor, wrap, wrote
 
 BLOCK_BYTES = 1 << 17
 """Of one array in a block, and of one state in a bundle: 32k elements of float32. A power of two up to L2 / 5."""
+
+Named: TypeAlias = dict[str, Any]
+"""Arrays of state, or hyperparameters, by their names in the formula."""
 
 add, subtract, multiply, negative = np.add, np.subtract, np.multiply, np.negative
 
@@ -48,7 +51,7 @@ class Elementwise(Optimizer):
         """The update in the catalogue that this group runs."""
         return CATALOGUE[type(self).__name__.lower()]
 
-    def hyperparameters(self, group: Group) -> dict[str, Any]:
+    def hyperparameters(self, group: Group) -> Named:
         """The formula's hyperparameters by name, but for `weight_decay` and `maximize`, which all have."""
         raise NotImplementedError
 
@@ -60,7 +63,7 @@ class Elementwise(Optimizer):
         """What a part of the state starts with."""
         return 0.0
 
-    def descend(self, g: Array, down: Array, state: dict[str, Array], step: float, options: dict[str, Any]) -> None:
+    def descend(self, g: Array, down: Array, state: Named, step: float, options: Named) -> None:
         """Run the update in place on one block: see `in_place`. `step` is 1 at a parameter's first update."""
         raise NotImplementedError
 
@@ -301,8 +304,8 @@ class Run:
 
 def blocks(*arrays: Array) -> Iterator[tuple[Array, ...]]:
     """The arrays cut at the same places into flat blocks; as they are if one does not lie flat in memory."""
-    value, grad, *state = arrays
-    if not value.flags.c_contiguous or not all([s.flags.c_contiguous for s in state]):
+    value, _, *state = arrays
+    if not all(a.flags.c_contiguous for a in (value, *state)):
         yield arrays
         return
     flat = [a.reshape(-1) for a in arrays]

@@ -63,7 +63,7 @@ def adam(
     if max_exp_avg_sq is None:
         root(exp_avg_sq, down)
     else:
-        root(maximum(max_exp_avg_sq, exp_avg_sq, max_exp_avg_sq), down)
+        root(maximum(max_exp_avg_sq, exp_avg_sq, out=max_exp_avg_sq), down)
     add(down, root_correction * eps, down)
     divide(exp_avg, down, down)
     multiply(down, lr * root_correction / (1 - beta1**step), down)

@@ -68,13 +68,14 @@ class LRScheduler:
             elif "initial_lr" not in group:
                 raise NotResumable(
                     f"param 'initial_lr' is not specified in param_groups[{i}] when resuming scheduler with "
-                    f"last_epoch >= 0",
+                    "last_epoch >= 0.",
                     got=[f"last_epoch  {last_epoch}"],
                     mend="Load the optimiser's checkpoint first, or start anew with last_epoch=-1.",
                 )
         self.base_lrs: list[float] = option_of_groups(optimizer, "initial_lr")
         self.last_epoch = last_epoch
-        optimizer._opt_called = False
+        if not optimizer._scheduled:
+            optimizer._scheduled, optimizer._opt_called = True, False
         self._initial_step()
 
     def _initial_step(self) -> None:
@@ -166,7 +167,7 @@ class _OfFunctions(LRScheduler):
 
     def __init__(self, optimizer: Optimizer, lr_lambda: Factor | Sequence[Factor], last_epoch: int = -1) -> None:
         groups = len(checked_optimizer(optimizer).param_groups)
-        each = list(lr_lambda) if isinstance(lr_lambda, list | tuple) else [lr_lambda] * groups
+        each: list[Any] = list(lr_lambda) if isinstance(lr_lambda, list | tuple) else [lr_lambda] * groups
         if len(each) != groups:
             raise ArgumentError(f"Expected {groups} lr_lambdas, but got {len(each)}")
         for function in each:
@@ -292,7 +293,9 @@ class ConstantLR(LRScheduler):
         rates = self._rates()
         if self.last_epoch == 0:
             return [lr * self.factor for lr in rates]
-        return rates if self.last_epoch != self.total_iters else [lr * (1.0 / self.factor) for lr in rates]
+        if self.last_epoch != self.total_iters:
+            return rates
+        return [lr * (1.0 / self.factor) for lr in rates] if self.factor else list(self.base_lrs)
 
     def _get_closed_form_lr(self) -> list[float]:
         factor = 1.0 if self.last_epoch >= self.total_iters else self.factor
@@ -562,7 +565,8 @@ class OneCycleLR(LRScheduler):
             if step <= phase["end_step"]:
                 break
             start, phase = phase["end_step"], later
-        part = (step - start) / (phase["end_step"] - start)
+        length = phase["end_step"] - start
+        part = (step - start) / length if length else 1.0
         between = cosine_between if self._anneal_func_type == "cos" else line_between
         rates = []
         for group in self.optimizer.param_groups:
@@ -1001,7 +1005,7 @@ def phases_of_one_cycle(steps: int, pct_start: float, three_phase: bool) -> list
 
 def attributes_of(function: Callable[..., Any]) -> dict[str, Any] | None:
     """What to save of a function: nothing of a plain one, the attributes of a callable object."""
-    return None if isinstance(function, types.FunctionType) else dict(vars(function))
+    return None if isinstance(function, types.FunctionType) else dict(getattr(function, "__dict__", {}))
 
 
 def undo_first_step(scheduler: LRScheduler) -> None:

@@ -75,9 +75,9 @@ class Optimizer:
             cls.step = with_hooks(cls.__dict__["step"])  # type: ignore[method-assign]
 
     def _prepare(self) -> None:
-        """Make what is not part of the state: hooks, and whether step() ran (a scheduler asks)."""
+        """Make what is not part of the state: hooks, and what a scheduler asks: whether step() ran."""
         self._hooks: dict[str, dict[int, Callable[..., Any]]] = {name: {} for name in HOOKS}
-        self._opt_called = False
+        self._opt_called = self._scheduled = False
         self._stepping = False
 
     # ---- what users call -------------------------------------------------------------------------------------
@@ -221,11 +221,11 @@ class Optimizer:
             self._prepare()
 
     def __repr__(self) -> str:
-        lines = [f"{type(self).__name__} ("]
+        text = f"{type(self).__name__} ("
         for i, group in enumerate(self.param_groups):
-            lines.append(f"Parameter Group {i}")
-            lines += [f"    {name}: {group[name]}" for name in sorted(group) if name != "params"]
-        return "\n".join([*lines, ")"])
+            options = [f"    {name}: {group[name]}\n" for name in sorted(group) if name != "params"]
+            text += f"\nParameter Group {i}\n{''.join(options)}"
+        return text + ")"
 
 
 HOOKS = (
@@ -340,15 +340,16 @@ def check_groups(groups: list[Group], loaded: list[Group]) -> None:
 
 def fitted(value: Any, p: Tensor, name: str) -> Any:
     """A loaded piece of state: arrays copied into Tensors of the parameter's type, "step" into float32."""
+    if isinstance(value, dict):
+        return {key: fitted(part, p, key) for key, part in value.items()}
     array = value.value if isinstance(value, Tensor) else value
-    if isinstance(array, dict):
-        return {key: fitted(part, p, key) for key, part in array.items()}
+    if hasattr(array, "__array__"):
+        array = array.__array__()  # without arguments: PyTorch's does not take NumPy 2's `copy`
+    elif name != "step":
+        return deepcopy(array)
     if name == "step":
         return wrap(np.array(array, np.float32), None)
-    if isinstance(array, str | list | tuple) or not hasattr(array, "__array__"):
-        return deepcopy(array)
-    kind = np.asarray(array).dtype.kind
-    return wrap(np.array(array, p.value.dtype if kind == "f" else None, order="C"), None)
+    return wrap(np.array(array, p.value.dtype if array.dtype.kind == "f" else None, order="C"), None)
 
 
 def number(value: Any, name: str) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from chainrule.optim import in_place
-from chainrule.optim.elementwise import Elementwise
+from chainrule.optim.elementwise import Elementwise, Named
 from chainrule.optim.optimizer import Group, Params, check_at_least_zero, number
 from chainrule.tensor.graph import Array
 
@@ -65,7 +65,7 @@ class RMSprop(Elementwise):
         }  # fmt: skip
         super().__init__(params, defaults)
 
-    def hyperparameters(self, group: Group) -> dict[str, Any]:
+    def hyperparameters(self, group: Group) -> Named:
         return {
             "lr": number(group["lr"], "lr"),
             "alpha": number(group["alpha"], "alpha"),
@@ -77,5 +77,5 @@ class RMSprop(Elementwise):
         buffer = ("momentum_buffer",) if group["momentum"] > 0 else ()
         return ("square_avg", *buffer, *(("grad_avg",) if group["centered"] else ()))
 
-    def descend(self, g: Array, down: Array, state: dict[str, Array], step: float, options: dict[str, Any]) -> None:
+    def descend(self, g: Array, down: Array, state: Named, step: float, options: Named) -> None:
         in_place.rmsprop(g, down, **state, **options)

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from chainrule.errors import ArgumentError
 from chainrule.optim import in_place
-from chainrule.optim.elementwise import Elementwise
+from chainrule.optim.elementwise import Elementwise, Named
 from chainrule.optim.optimizer import Group, Params, check_at_least_zero, check_fused_alone, number
 from chainrule.tensor.graph import Array
 
@@ -67,7 +67,7 @@ class SGD(Elementwise):
         }  # fmt: skip
         super().__init__(params, defaults)
 
-    def hyperparameters(self, group: Group) -> dict[str, Any]:
+    def hyperparameters(self, group: Group) -> Named:
         return {
             "lr": number(group["lr"], "lr"),
             "momentum": number(group["momentum"], "momentum") or None,
@@ -78,5 +78,5 @@ class SGD(Elementwise):
     def state_names(self, group: Group) -> tuple[str, ...]:
         return ("momentum_buffer",) if group["momentum"] != 0 else ()
 
-    def descend(self, g: Array, down: Array, state: dict[str, Array], step: float, options: dict[str, Any]) -> None:
+    def descend(self, g: Array, down: Array, state: Named, step: float, options: Named) -> None:
         in_place.sgd(g, down, starts=step == 1, **state, **options)

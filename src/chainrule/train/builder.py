@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
-import math
 import sys
 import traceback
 from collections.abc import Callable, Mapping
@@ -175,9 +174,9 @@ def _checked(result: Any, data: str) -> dict[str, Any]:
 
 
 def _problem(result: dict[str, Any], request: Request, origin: Origin) -> Problem:
-    built = Built(result["model"], result["loss"], result.get("optimizer"))
     whole = _part(result["train"], f"{request.data}, key 'train'")
     test = None if result.get("test") is None else _part(result["test"], f"{request.data}, key 'test'")
+    built = Built(result["model"], result["loss"], result.get("optimizer"), isinstance(whole, DataLoader))
     train, validation, how = _split(whole, request)
     task = _task(built.loss, whole)
     first_input, _ = _first(whole)
@@ -347,12 +346,3 @@ def _length(part: Any) -> int:
     except (TypeError, ArgumentError, NotImplementedError):
         return 0
 
-
-def batches_in(feed: Any, batch_size: int | None) -> int | None:
-    """How many batches an epoch has, where that is known."""
-    if isinstance(feed, Examples):
-        return math.ceil(len(feed) / (batch_size or DEFAULT_BATCH_SIZE))
-    try:
-        return len(feed)
-    except (TypeError, NotImplementedError):
-        return None

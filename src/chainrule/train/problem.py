@@ -67,11 +67,12 @@ class Origin:
 
 @dataclass(frozen=True, eq=False)
 class Built:
-    """What a builder function returned beside its data."""
+    """What a builder function returned beside its data; own_batches where that was a DataLoader."""
 
     model: Any
     loss: Any
-    optimizer: Any | None
+    optimizer: Any | None = None
+    own_batches: bool = False
 
 
 @dataclass(frozen=True, eq=False)

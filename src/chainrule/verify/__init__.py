@@ -1,0 +1,1 @@
+"""Checking: high precision, against which floats and derivative rules are measured."""
