@@ -118,7 +118,7 @@ def test_groups_changed_rates_and_absent_gradients_change_nothing(name: str, opt
 
 @every_configuration
 def test_a_parameter_larger_than_a_block_takes_the_same_steps(name: str, options: dict[str, Any]) -> None:
-    pair = Pair(((3, 20_000), (7,), (33_000,)))
+    pair = Pair(((3, 30_000), (7,), (33_000,)))
     ours, theirs = pair.optimisers(name, options)
     for _ in range(4):
         pair.new_gradients()

@@ -43,8 +43,10 @@ def test_a_users_own_optimiser_works() -> None:
     own.step()
     np.testing.assert_allclose(p.value, 0.9)
     np.testing.assert_allclose(q.value, 0.5)
-    optim.lr_scheduler.ExponentialLR(own, 0.5).step
-    assert "lr: 0.1" in repr(own)
+    schedule = optim.lr_scheduler.ExponentialLR(own, 0.5)
+    own.step()
+    schedule.step()
+    assert [group["lr"] for group in own.param_groups] == [0.05, 0.25]
 
 
 def test_an_optimiser_without_a_step_says_so() -> None:
@@ -66,8 +68,9 @@ def test_a_closure_is_run_with_gradients_and_its_loss_returned() -> None:
     assert seen == [True]
 
 
-def test_a_step_is_an_in_place_write_that_backward_notices() -> None:
-    (p,) = parameters((3,))
+@pytest.mark.parametrize("size", [3, 90_000])
+def test_a_step_is_an_in_place_write_that_backward_notices(size: int) -> None:
+    (p,) = parameters((size,))
     with enable_grad():
         loss = (p * p).sum()
     version = p._version
@@ -149,6 +152,15 @@ def test_a_loaded_state_is_a_copy() -> None:
     assert not (optimiser.state[params[0]]["exp_avg"].value == 7).any()
 
 
+def test_loading_leaves_the_given_dictionary_as_it_was() -> None:
+    optimiser = optim.Adam(parameters())
+    saved = optim.Adam(parameters(), lr=0.3).state_dict()
+    optimiser.load_state_dict(saved)
+    assert saved["param_groups"][0]["params"] == [0, 1]
+    saved["param_groups"][0]["lr"] = 0.9
+    assert optimiser.param_groups[0]["lr"] == 0.3
+
+
 @pytest.mark.parametrize("again", [copy.deepcopy, lambda o: pickle.loads(pickle.dumps(o))], ids=["deepcopy", "pickle"])
 def test_a_copied_optimiser_goes_on_alone(again: Any) -> None:
     params = parameters()
@@ -228,8 +240,31 @@ def test_a_parameter_converted_after_a_step_is_refused() -> None:
         optimiser.step()
         p.data = wrap(value, None)
         p.grad = wrap(np.ones_like(value), None)
-        with pytest.raises(error, match="the parameter has another (element type|shape) than its optimiser state"):
+        with pytest.raises(error, match=r"the parameter has another (element type|shape) than its optimiser state"):
             optimiser.step()
+
+
+def test_a_state_of_other_shapes_is_refused_by_every_step() -> None:
+    (p,), (other,) = parameters((2, 3)), parameters((3,))
+    saved = optim.Adam([other])
+    saved.step()
+    optimiser = optim.Adam([p])
+    optimiser.load_state_dict(saved.state_dict())
+    for _ in range(2):
+        with pytest.raises(ShapeError, match="the parameter has another shape than its optimiser state") as error:
+            optimiser.step()
+    assert error.value.got == ("parameter  (2, 3)  float64", "exp_avg  (3,)  float64")
+    assert (p.value == 1).all()
+
+
+def test_options_that_an_old_checkpoint_does_not_know_keep_their_defaults() -> None:
+    optimiser = optim.Adam(parameters(), eps=0.5)
+    saved = optimiser.state_dict()
+    for name in ("eps", "maximize", "decoupled_weight_decay"):
+        del saved["param_groups"][0][name]
+    optimiser.load_state_dict(saved)
+    optimiser.step()
+    assert optimiser.param_groups[0]["eps"] == 0.5
 
 
 def test_hooks_run_around_each_step_once() -> None:

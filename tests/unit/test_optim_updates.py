@@ -42,7 +42,7 @@ def by_formula(op: Op, optimiser: Elementwise, p: Any, g: Any, state: dict[str, 
 
 
 @every_variant
-@pytest.mark.parametrize("size", [7, 40_000], ids=["in a bundle", "in blocks"])
+@pytest.mark.parametrize("size", [7, 90_000], ids=["in a bundle", "in blocks"])
 def test_an_optimisers_step_is_the_declared_update(name: str, options: dict[str, Any], size: int) -> None:
     rng = np.random.default_rng(3)
     for dtype in (np.float64, np.float32):
@@ -75,7 +75,14 @@ def test_the_declared_updates_give_float32_for_float32_and_the_state_they_took()
             inputs = [np.array(x, np.float32) if isinstance(x, list) else x for x in case.inputs]
             results = op.definition(NumPyMaths, *inputs, **case.params)
             assert [r.dtype for r in results] == [np.float32] * len(results)
-            assert {r.shape for r in results} == {op.shape_rule(*[np.shape(x) for x in inputs])}  # type: ignore[misc]
+            assert {r.shape for r in results} == {op.shape_rule(*[np.shape(x) for x in inputs])}
+
+
+def test_adams_first_step_keeps_its_digits_in_float32() -> None:
+    zeros, g = np.zeros(2, np.float32), np.array([3.0, -0.01], np.float32)
+    moved = CATALOGUE["adam"].definition(NumPyMaths, zeros, g, zeros, zeros, 1, 0.1, 0.9, 0.999, 1e-12)[0]
+    # m' and v' carry the rounding of 1 - b, of the products, the root and the quotients: ten roundings at most
+    np.testing.assert_allclose(moved, [-0.1, 0.1], rtol=10 * float(np.finfo(np.float32).eps) / 2)
 
 
 def test_adams_first_step_is_the_rate_against_the_sign_of_the_gradient() -> None:
@@ -93,7 +100,7 @@ def test_many_parameters_share_arrays_of_at_most_a_block() -> None:
     optimiser.step()
     moments = [optimiser.state[p]["exp_avg"].value for p in params]
     owners = {id(m.base) for m in moments}
-    assert len(owners) == 4  # 16,384 float64 fit a block: four parameters of 4,000 each
+    assert len(owners) == 2  # 32,768 float64 fit a block: eight parameters of 4,000 each
     assert all(m.base.nbytes <= BLOCK_BYTES for m in moments)
 
 
@@ -112,7 +119,7 @@ def test_a_step_allocates_nothing_that_stays_and_touches_no_gradient() -> None:
 
 def test_gradients_and_parameters_may_lie_in_memory_in_any_order() -> None:
     rng = np.random.default_rng(0)
-    for shape in ((6, 4), (300, 200)):
+    for shape in ((6, 4), (300, 300)):
         plain, turned, strided = [wrap(rng.normal(size=shape), None) for _ in range(3)]
         turned = wrap(np.asfortranarray(plain.value), None)
         strided = wrap(np.repeat(plain.value, 2, axis=1)[:, ::2], None)

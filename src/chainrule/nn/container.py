@@ -129,8 +129,10 @@ class Sequential(_Numbered):
 
     def forward(self, input: Any) -> Any:
         """The last module's result."""
-        for module in self._values():
-            input = module(input)
+        attributes = self.__dict__
+        for name, kind in self._kinds.items():
+            if kind == MODULE:
+                input = attributes[name](input)
         return input
 
     @overload
@@ -187,10 +189,10 @@ class ModuleList(_Numbered):
                 runs[-1] = (runs[-1][0], i, text)
             else:
                 runs.append((i, i, text))
-        lines = [
-            f"({first}): {indented(text)}" if first == last else f"({first}-{last}): {last - first + 1} x {indented(text)}"
-            for first, last, text in runs
-        ]
+        lines = []
+        for first, last, text in runs:
+            name, times = (f"{first}", "") if first == last else (f"{first}-{last}", f"{last - first + 1} x ")
+            lines.append(f"({name}): {times}{indented(text)}")
         return bracketed(self._get_name(), [], lines)
 
 
@@ -349,5 +351,6 @@ def as_parameter(value: Any) -> Parameter:
 def parameter_lines(members: list[tuple[str, Any]]) -> list[str]:
     """`(0): Parameter containing: [chainrule.float32 of size 2x3]` for each."""
     return [
-        f"({name}): Parameter containing: [{p.dtype} of size {'x'.join(map(str, p.value.shape))}]" for name, p in members
+        f"({name}): Parameter containing: [{p.dtype} of size {'x'.join(map(str, p.value.shape))}]"
+        for name, p in members
     ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from chainrule.errors import ArgumentTypeError, GraphError
@@ -25,14 +24,14 @@ class Hook(NamedTuple):
 Table = OrderedDict[int, Hook]
 
 
-@dataclass
 class Hooks:
     """The hooks of one module, each table in the order of calling."""
 
-    before: Table = field(default_factory=OrderedDict)
-    after: Table = field(default_factory=OrderedDict)
-    backward_before: Table = field(default_factory=OrderedDict)
-    backward: Table = field(default_factory=OrderedDict)
+    def __init__(self) -> None:
+        self.before: Table = OrderedDict()
+        self.after: Table = OrderedDict()
+        self.backward_before: Table = OrderedDict()
+        self.backward: Table = OrderedDict()
 
 
 def enter(table: Table, hook: Hook, prepend: bool) -> RemovableHandle:
@@ -164,7 +163,7 @@ class _BackwardWatch:
         for hook in list(self.hooks.backward.values()):
             got = hook.call(self.module, grads, self.grad_outputs)
             if got is not None and not self.places:
-                raise GraphError("Backward hook for Modules where no input requires gradient should always return None.")
+                raise GraphError("A backward hook of a module where no input requires gradient should return None.")
             grads = _replaced(got, given, "backward hook") if got is not None else grads
         return grads
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -19,13 +18,12 @@ if TYPE_CHECKING:
 EXTRA = "_extra_state"
 
 
-@dataclass
-class _Fit:
+class _Fit(NamedTuple):
     """How a state dictionary fits a module."""
 
-    missing: list[str] = field(default_factory=list)
-    unexpected: list[str] = field(default_factory=list)
-    mismatches: list[str] = field(default_factory=list)
+    missing: list[str]
+    unexpected: list[str]
+    mismatches: list[str]
 
 
 def load_into(module: Module, state: Mapping[str, Any], strict: bool, assign: bool) -> tuple[list[str], list[str]]:
@@ -54,13 +52,13 @@ def _places(module: Module) -> dict[str, tuple[Module, str]]:
 
 
 def _compare(places: dict[str, tuple[Module, str]], state: Mapping[str, Any], assign: bool) -> _Fit:
-    fit = _Fit(unexpected=[key for key in state if key not in places])
+    fit = _Fit([], [key for key in state if key not in places], [])
     for key, (owner, name) in places.items():
         if key not in state:
             fit.missing.append(key)
         elif name != EXTRA:
             problem = _problem(key, getattr(owner, name), state[key], assign)
-            fit.mismatches += [problem] if problem else []
+            fit.mismatches.extend([problem] if problem else [])
     return fit
 
 

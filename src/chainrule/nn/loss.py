@@ -174,8 +174,7 @@ class KLDivLoss(Module):
         self, size_average: None = None, reduce: None = None, reduction: str = "mean", log_target: bool = False
     ) -> None:
         super().__init__()
-        if reduction != "batchmean":
-            checked_reduction("KLDivLoss", reduction, size_average, reduce)
+        checked_reduction("KLDivLoss", "sum" if reduction == "batchmean" else reduction, size_average, reduce)
         self.reduction, self.log_target = reduction, log_target
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:

@@ -42,8 +42,6 @@ class IncompatibleKeys(NamedTuple):
             return "<All keys matched successfully>"
         return f"IncompatibleKeys(missing_keys={self.missing_keys}, unexpected_keys={self.unexpected_keys})"
 
-    __str__ = __repr__
-
 
 class Module:
     """The base of all layers and models. A subclass makes its parts in `__init__` and uses them in `forward`.
@@ -378,7 +376,7 @@ class Module:
     def _apply(self: Self, fn: Callable[[Tensor], Tensor]) -> Self:
         """Replace the elements of every parameter, gradient and buffer by `fn` of them."""
         for module in self.modules():
-            for name, p in module._own(PARAMETER):
+            for _, p in module._own(PARAMETER):
                 if p is not None:
                     _replace(p, fn)
             for name, b in module._own(BUFFER, TEMPORARY):
@@ -406,7 +404,7 @@ class Module:
 
     def type(self: Self, dst_type: Any) -> Self:
         """Convert all parameters and buffers, integers included."""
-        return self._apply(lambda x: conversion.type(x, dst_type))  # type: ignore[no-any-return]
+        return self._apply(lambda x: conversion.type(x, dst_type))
 
     def float(self: Self) -> Self:
         """to(float32)."""
@@ -451,7 +449,9 @@ class Module:
                 module.state_dict(destination=state, prefix=f"{prefix}{name}.", keep_vars=keep_vars)
         return state
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> IncompatibleKeys:
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> IncompatibleKeys:
         """Copy the elements of a state_dict into the parameters and buffers of the same paths.
 
         Args:
@@ -564,7 +564,7 @@ def _check_name(name: Any, kind: str) -> None:
     if not isinstance(name, str):
         raise ArgumentTypeError(f"{kind} name should be a string. Got {_typename(name)}")
     if "." in name:
-        raise MemberNameError(f"{kind} name can't contain \".\", got: {name}")
+        raise MemberNameError(f'{kind} name can\'t contain ".", got: {name}')
     if name == "":
         raise MemberNameError(f'{kind} name can\'t be empty string ""')
 

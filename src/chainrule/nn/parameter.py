@@ -6,7 +6,7 @@ from typing import Any
 
 from chainrule.errors import ArgumentTypeError
 from chainrule.tensor.graph import Array
-from chainrule.tensor.tensor import Tensor, legacy_array, default_float
+from chainrule.tensor.tensor import Tensor, default_float, legacy_array
 
 
 class Parameter(Tensor):

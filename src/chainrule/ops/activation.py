@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import pi, sqrt
 
+from chainrule import shapes
 from chainrule.ops.kinds import composite, elementwise
 from chainrule.ops.maths import Maths, Value
 
@@ -127,6 +128,7 @@ def elu_slope(m: Maths, x: Value, alpha: float) -> Value:
 
 
 elu.cases(POINTS, (POINTS, {"alpha": 0.5}))
+elu.cases([-700.0, -1e-10, 700.0], tag="extreme")
 elu.cases(([0.0], {"alpha": 0.5}), tag="kink")
 
 SELU_ALPHA = 1.6732632423543772848170429916717
@@ -145,6 +147,7 @@ def selu_slope(m: Maths, x: Value) -> Value:
 
 
 selu.cases(POINTS)
+selu.cases([-700.0, -1e-10, 700.0], tag="extreme")
 selu.cases([0.0], tag="kink")
 
 
@@ -177,6 +180,7 @@ def gelu_tanh_slope(m: Maths, x: Value) -> Value:
 
 
 gelu_tanh.cases([*POINTS, 0.0])
+gelu_tanh.cases([-30.0, 30.0], tag="extreme")
 
 
 @elementwise(result="float", source="Elfwing, Uchibe and Doya 2018")
@@ -230,6 +234,7 @@ def mish_slope(m: Maths, x: Value) -> Value:
 
 
 mish.cases([*POINTS, 0.0])
+mish.cases([-700.0, -30.0, 30.0, 700.0], tag="extreme")
 
 
 @elementwise(result="float")
@@ -244,6 +249,7 @@ def softsign_slope(m: Maths, x: Value) -> Value:
 
 
 softsign.cases([*POINTS])
+softsign.cases([-1e100, 1e-100, 1e100], tag="extreme")
 softsign.cases([0.0], tag="kink")
 
 
@@ -277,6 +283,11 @@ hardswish.cases([-3.0, 3.0], tag="kink")
 LOGITS = [[0.5, -1.0, 2.0], [1.0, 1.5, -0.5]]
 
 
+def largest(m: Maths, x: Value, axis: int) -> Value:
+    """The largest element along the axis, which takes the overflow out of e^x; an empty axis has none."""
+    return 0 if 0 in x.shape else m.amax(x, axis=axis, keepdims=True)
+
+
 @composite(takes="float", symbol=r"\operatorname{softmax}", source="Bishop 2006, eq. 4.62")
 def softmax(m: Maths, x: Value, *, axis: int = -1) -> Value:
     """e^x_j / sum_k e^x_k along the axis: every output depends on every input."""
@@ -286,7 +297,7 @@ def softmax(m: Maths, x: Value, *, axis: int = -1) -> Value:
 
 @softmax.compute
 def softmax_without_overflow(m: Maths, x: Value, *, axis: int = -1) -> Value:
-    e = m.exp(x - m.amax(x, axis=axis, keepdims=True))
+    e = m.exp(x - largest(m, x, axis))
     return e / m.sum(e, axis=axis, keepdims=True)
 
 
@@ -308,7 +319,7 @@ def log_softmax(m: Maths, x: Value, *, axis: int = -1) -> Value:
 
 @log_softmax.compute
 def log_softmax_without_overflow(m: Maths, x: Value, *, axis: int = -1) -> Value:
-    z = x - m.amax(x, axis=axis, keepdims=True)
+    z = x - largest(m, x, axis)
     return z - m.log(m.sum(m.exp(z), axis=axis, keepdims=True))
 
 
@@ -321,4 +332,4 @@ log_softmax.cases(LOGITS, (LOGITS, {"axis": 0}))
 log_softmax.cases([[800.0, -800.0, 799.0]], tag="extreme")
 
 for same_shape in (softmax, log_softmax):
-    same_shape.shape(lambda x, **_: x)
+    same_shape.shape(lambda x, *, axis=-1: (shapes.normal_axis(axis, len(x)), x)[1])

@@ -10,7 +10,7 @@ from chainrule.ops.kinds import composite
 from chainrule.ops.maths import Maths, Value
 from chainrule.shapes import Shape
 
-X, T = [[0.5, -1.0, 2.0], [1.0, 1.5, -0.5]], [[0.25, 1.0, 1.5], [1.0, -1.0, 2.0]]
+X, T = [[0.5, -1.0, 2.0], [1.0, 1.5, -0.5]], [[0.25, 1.0, 1.5], [0.75, -1.0, 2.0]]
 REDUCTIONS = ("none", "mean", "sum")
 
 
@@ -192,6 +192,8 @@ kl_div.cases(([[-1.0, -0.7]], [[0.0, 1.0]]), tag="kink")
 def rows_and_labels(x: Shape, target: Shape, weight: Shape | None = None, *, reduction: str = "mean", **_: object) -> Shape:
     if len(x) != 2 or target != x[:1]:
         raise ShapeError(f"{x} is not (rows, classes) with one label a row, {target}")
+    if x[1] == 0:
+        raise ShapeError(f"{x} has no classes")
     if weight is not None and weight != x[1:]:
         raise ShapeError(f"weight {weight} is not one number for each of the {x[1]} classes")
     return target if reduction == "none" else ()
@@ -329,6 +331,12 @@ def probabilities_minus_truth(
 
 
 LABELS, WEIGHTS = [2, 0], [1.0, 2.0, 0.5]
+LSE = [[2.2413112], [2.5551125]]  # log sum e^x of each row of X
+BACKWARD = {"ignore_index": -100, "label_smoothing": 0.0, "reduction": "mean"}
+cross_entropy_backward.cases(
+    (1.5, X, LABELS, None, LSE, BACKWARD), (1.5, X, LABELS, WEIGHTS, LSE, {**BACKWARD, "label_smoothing": 0.3}),
+    ([0.5, 2.0], X, LABELS, None, LSE, {**BACKWARD, "reduction": "none"}), (1.5, X, [2, -100], None, LSE, BACKWARD),
+)  # fmt: skip
 for loss in (nll_loss, cross_entropy):
     loss.shape(rows_and_labels)
     loss.cases(

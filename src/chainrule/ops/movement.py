@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from chainrule import shapes
+from chainrule import dtypes, shapes
 from chainrule.errors import ShapeError
 from chainrule.ops.kinds import movement
 from chainrule.ops.maths import Maths, Value
@@ -74,6 +74,7 @@ def transposed(x: Shape) -> Shape:
 
 
 mT.cases(GRID, [GRID, GRID])
+mT.cases([1.0, 2.0], tag="rejected")
 
 
 @movement.primitive(views=True)
@@ -120,7 +121,13 @@ def sliced(x: Shape, *, key: tuple[Any, ...]) -> Shape:
     return shapes.taken(x, key, [])
 
 
-embed.shape(lambda x, *, key, shape: shape)
+@embed.shape
+def embedded(x: Shape, *, key: tuple[Any, ...], shape: Shape) -> Shape:
+    if shapes.taken(shape, key, []) != x:
+        raise ShapeError(f"embed: {x} is not the shape of the slice {key} of {shape}")
+    return shape
+
+
 KEY = (slice(0, 2), slice(2, None, -2))
 slice_.cases((GRID, {"key": (1,)}), (GRID, {"key": KEY}), (GRID, {"key": (slice(1, None), 0)}))
 slice_.cases((GRID, {"key": (2,)}), (GRID, {"key": (0, 0, 0)}), tag="rejected")
@@ -130,7 +137,7 @@ embed.cases(([[1.0, 2.0], [3.0, 4.0]], {"key": KEY, "shape": (2, 3)}), ([1.0, 2.
 @movement(views=True)
 def flip(m: Maths, x: Value, *, axes: tuple[int, ...]) -> Value:
     """x in the opposite order along the axes."""
-    backwards = {a % len(x.shape) for a in axes}
+    backwards = shapes.normal_axes(axes, len(x.shape)) if axes else ()
     return m.slice(x, key=tuple([slice(None, None, -1 if a in backwards else None) for a in range(len(x.shape))]))
 
 
@@ -143,7 +150,7 @@ flip.cases((GRID, {"axes": (2,)}), tag="rejected")
 @movement
 def roll(m: Maths, x: Value, *, shift: int, axis: int) -> Value:
     """x moved by `shift` places along one axis; what leaves at the end enters at the start."""
-    axis %= len(x.shape)
+    axis = shapes.normal_axis(axis, len(x.shape))
     n = x.shape[axis]
     cut = -shift % n if n else 0
     lead = (slice(None),) * axis
@@ -252,6 +259,8 @@ def eye(m: Maths, *, size: int, dtype: object) -> Value:
 
 zeros.shape(lambda *, shape, dtype: shape)
 eye.shape(lambda *, size, dtype: (size, size))
+zeros.cases(({"shape": (2, 3), "dtype": dtypes.float32},), ({"shape": (), "dtype": dtypes.int64},))
+eye.cases(({"size": 3, "dtype": dtypes.float32},), ({"size": 0, "dtype": dtypes.bool_},))
 
 # ---- copies ------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from math import pi
 
+from chainrule import dtypes
 from chainrule.ops.kinds import random
 from chainrule.ops.maths import Maths, Value
 from chainrule.shapes import Shape
@@ -54,3 +55,6 @@ for draw in (uniform, standard_normal, random_integers):
     draw.shape(lambda key, counter, *, shape, **_: shape)
 dropout.shape(lambda x, key, counter, *, p: x)
 dropout.cases(([[1.0, -2.0, 0.5], [3.0, 0.25, -1.0]], 7, 3, {"p": 0.4}))
+for draw in (uniform, standard_normal):
+    draw.cases(*[(7, 3, {"shape": (2, 3), "dtype": dtype}) for dtype in (dtypes.float32, dtypes.float64)])
+random_integers.cases((7, 3, {"low": -2, "high": 5, "shape": (2, 3)}))

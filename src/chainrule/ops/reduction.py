@@ -6,9 +6,10 @@ from math import inf
 from typing import Any
 
 from chainrule import shapes
+from chainrule.errors import IndexOutOfRangeError, ShapeError
 from chainrule.ops.kinds import composite, reduction
 from chainrule.ops.maths import Maths, Value
-from chainrule.shapes import Axes
+from chainrule.shapes import Axes, Shape
 
 BLOCK = [[[1.0, -2.0, 0.5], [3.0, 0.25, -1.0]], [[2.5, 4.0, -0.5], [1.5, -3.5, 0.75]]]
 AXES: tuple[dict[str, Any], ...] = ({}, {"axis": 1}, {"axis": (0, -1)}, {"axis": 1, "keepdims": True}, {"axis": None, "keepdims": True})
@@ -74,6 +75,19 @@ def amin(m: Maths, x: Value, *, axis: Axes = None, keepdims: bool = False) -> Va
     return m.amin(x, axis=axis, keepdims=keepdims)
 
 
+def nonempty(x: Shape, *, axis: Axes = None, keepdims: bool = False, **_: Any) -> Shape:
+    """The shape of a reduction that has no value for no elements."""
+    y = shapes.reduced(x, axis, keepdims)
+    if shapes.count(x, axis) == 0 and 0 not in y:
+        wrong = ShapeError if axis is None else IndexOutOfRangeError  # what PyTorch raises
+        raise wrong(f"no elements to choose from: shape {x}, dim={axis}")
+    return y
+
+
+for extremum in (amax, amin):
+    extremum.shape(nonempty)
+
+
 @amax.pullback("x")
 @amin.pullback("x")
 def share_among_ties(m: Maths, g: Value, x: Value, y: Value, axis: Axes) -> Value:
@@ -121,6 +135,8 @@ def logsumexp(m: Maths, x: Value, *, axis: Axes = None, keepdims: bool = False) 
 
 @logsumexp.compute
 def logsumexp_without_overflow(m: Maths, x: Value, *, axis: Axes = None, keepdims: bool = False) -> Value:
+    if 0 in x.shape:
+        return m.log(m.sum(m.exp(x), axis=axis, keepdims=keepdims))
     top = m.amax(x, axis=axis, keepdims=True)
     top = m.where(m.isfinite(top), top, 0)  # rows of -inf only, or with inf: the sum itself says it
     y = top + m.log(m.sum(m.exp(x - top), axis=axis, keepdims=True))
@@ -164,6 +180,11 @@ def along_the_unit_vector(m: Maths, g: Value, x: Value, y: Value, p: float, axis
     absent = m.eq(x, 0)
     ratio = m.where(absent, 1, m.abs(x)) / size
     return m.where(m.logical_or(zero, absent), 0, m.sign(x) * m.pow(ratio, p - 1) * g)
+
+
+@norm.shape
+def norm_shape(x: Shape, *, p: float = 2.0, axis: Axes = None, keepdims: bool = False) -> Shape:
+    return nonempty(x, axis=axis, keepdims=keepdims) if p in (inf, -inf) else shapes.reduced(x, axis, keepdims)
 
 
 for over_any_axes in (sum_, mean, amax, amin, var, std, logsumexp, norm):
@@ -211,6 +232,7 @@ def argmin(m: Maths, x: Value, *, axis: int | None = None, keepdims: bool = Fals
 
 
 for place in (argmax, argmin):
+    place.shape(nonempty)
     place.cases(*[(BLOCK, params) for params in ONE_AXIS])
 
 # ---- scans -------------------------------------------------------------------------------------------------

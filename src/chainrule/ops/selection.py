@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from chainrule import shapes
+from chainrule import dtypes, shapes
 from chainrule.errors import ShapeError
 from chainrule.ops.kinds import composite, selection
 from chainrule.ops.maths import Maths, Value
@@ -38,7 +38,14 @@ def chosen(x: Shape, *indices: Shape, key: tuple[Any, ...]) -> Shape:
     return shapes.taken(x, key, indices)
 
 
-put_add.shape(lambda x, *indices, key, shape: shape)
+@put_add.shape
+def put_into(x: Shape, *indices: Shape, key: tuple[Any, ...], shape: Shape) -> Shape:
+    places = shapes.taken(shape, key, indices)
+    if x != places:
+        raise ShapeError(f"put_add(x, ...): x {x} has not the shape of its places in {shape}, {places}")
+    return shape
+
+
 take.cases(
     (ROWS, [2, 0, 2, 1], {"key": (None,)}), (ROWS, [[0, 1], [2, 2]], [[1, 1], [0, 2]], {"key": (None, None)}),
     (ROWS, [0, -1, 2], {"key": (slice(1, None), None)}), ([ROWS, ROWS], [0, 1], [2, 2], {"key": (None, slice(0, 2), None)}),
@@ -66,7 +73,15 @@ def from_the_places(m: Maths, g: Value, v_shape: Shape, indices: Value, key: tup
     return m.reshape(m.sum(at_key, axis=axes, keepdims=True) if axes else at_key, shape=v_shape)
 
 
-assign.shape(lambda x, v, *indices, key: x)
+@assign.shape
+def with_places_replaced(x: Shape, v: Shape, *indices: Shape, key: tuple[Any, ...]) -> Shape:
+    places = shapes.taken(x, key, indices)
+    lead = len(v) - len(places)  # axes of size 1 that the places lack do no harm
+    if any(n != 1 for n in v[: max(lead, 0)]) or shapes.broadcast(v[max(lead, 0) :], places) != places:
+        raise ShapeError(f"assign(x, v, ...): v {v} does not broadcast to its places in {x}, {places}")
+    return x
+
+
 assign.cases(
     (ROWS, [7.0, 8.0, 9.0], {"key": (1,)}), (ROWS, 5.0, {"key": (slice(0, 2), 1)}), (ROWS, [[1.5]], {"key": (slice(1, 3), slice(0, 2))}),
     (ROWS, [[7.0, 8.0, 9.0], [1.0, 2.0, 3.0]], [2, 0], {"key": (None,)}),
@@ -107,12 +122,20 @@ scatter_add.pullback("src")(lambda m, g, index, axis: m.gather(g, index, axis=ax
 
 @gather.shape
 def of_the_index(x: Shape, index: Shape, *, axis: int) -> Shape:
-    if len(index) != len(x) or any(i > n for a, (i, n) in enumerate(zip(index, x, strict=True)) if a != axis):
+    wider = [i > n for a, (i, n) in enumerate(zip(index, x, strict=False)) if a != axis and 0 not in index]
+    if len(index) != len(x) or any(wider):
         raise ShapeError(f"gather(x, index) along axis {axis}: index {index} is larger than x {x} on another axis")
     return index
 
 
-put_along.shape(lambda x, index, *, axis, shape: shape)
+@put_along.shape
+def put_at_the_index(x: Shape, index: Shape, *, axis: int, shape: Shape) -> Shape:
+    if x != index:
+        raise ShapeError(f"put_along(x, index): x {x} and index {index} differ in shape")
+    of_the_index(shape, index, axis=axis)
+    return shape
+
+
 
 
 @scatter.shape
@@ -151,3 +174,4 @@ def one_hot(m: Maths, index: Value, *, classes: int, dtype: object) -> Value:
 
 
 one_hot.shape(lambda index, *, classes, dtype: (*index, classes))
+one_hot.cases(([2, 0, 1], {"classes": 3, "dtype": dtypes.float32}), ([[1, 0]], {"classes": 2, "dtype": dtypes.int64}))

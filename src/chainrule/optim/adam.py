@@ -38,6 +38,12 @@ class Adam(Elementwise):
         ArgumentError: an option outside its range.
         UnsupportedError: capturable=True or differentiable=True.
 
+    Example:
+        opt = Adam([{"params": body}, {"params": head, "lr": 1e-2}], lr=1e-3)
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+
     Source: Kingma and Ba 2015, "Adam: a method for stochastic optimization", algorithm 1.
     """
 

@@ -5,10 +5,10 @@ group form bundles: the state of a bundle lies in one array for each name (each 
 of it), the gradients are gathered into one scratch array, the update runs once for all, and what it wrote is
 subtracted from the parameters one by one. Large parameters run in blocks, so that scratch stays in the cache.
 
-Measured on one core of an AMD EPYC (family 26, 1 MiB of L2), NumPy 2.4, against PyTorch 2.13 (one thread):
-the Adam step of a 64-64-64-10 network (6 parameters, float32) takes FILL us, one parameter at a time 42 us,
-PyTorch's fused 36 us, foreach 92 us. One parameter of 1024 x 1024: blocks of 1k elements 3.9 ms, 8k 1.29,
-32k 0.98, 64k 0.95, all at once 1.20 ms; fused 0.39, foreach 1.03 ms.
+Measured on one core of an AMD EPYC (family 26, 1 MiB of L2), NumPy 2.4, against PyTorch 2.13 with one thread:
+Adam's step of a 64-64-64-10 network (6 parameters, float32) takes 22 us, of which 12 in the update and 1.5 in
+noting the writes; PyTorch's fused 35, foreach 90. One parameter of 1024 x 1024: 2.1 ms in blocks of 32 KiB,
+1.35 of 128, 1.2 of 256 and more; fused 0.38, foreach 1.0-1.2. There the root alone takes 0.3 ms, each pass 0.06.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from chainrule.tensor.graph import Array
 from chainrule.tensor.printing import describe
 from chainrule.tensor.tensor import Tensor, wrap, wrote
 
-BLOCK_BYTES = 1 << 17
-"""Of one array in a block, and of one state in a bundle: 32k elements of float32. A power of two up to L2 / 5."""
+BLOCK_BYTES = 1 << 18
+"""Of one array in a block, and of one part of the state in a bundle: 64k elements of float32."""
 
 Named: TypeAlias = dict[str, Any]
 """Arrays of state, or hyperparameters, by their names in the formula."""
@@ -78,10 +78,6 @@ class Elementwise(Optimizer):
         self._plans: dict[int, Plan] = {}
         self._scratch: dict[Any, Array] = {}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        self._plans = {}
-
     def step(self, closure: Closure | None = None) -> Any:
         """Update every parameter that has a gradient; returns the closure's loss, if there is a closure.
 
@@ -112,10 +108,8 @@ class Elementwise(Optimizer):
         ready = [p for p in plan.waiting if p.grad is not None]
         if not ready:
             return
-        plan.waiting = [p for p in plan.waiting if p.grad is None]
         filling: dict[Any, list[tuple[Tensor, float]]] = {}
-        for p in ready:
-            step = self._begin(p, plan.names, group)
+        for p, step in [(p, self._begin(p, plan.names, group)) for p in ready]:
             room = BLOCK_BYTES - p.value.nbytes
             key = (p.value.dtype, step) if room >= 0 else id(p)
             bundle = filling.setdefault(key, [])
@@ -124,6 +118,7 @@ class Elementwise(Optimizer):
                 bundle = filling[key] = []
             bundle.append((p, step))
         plan.bundles += [self._bundle(bundle, plan.names) for bundle in filling.values()]
+        plan.waiting = [p for p in plan.waiting if p.grad is None]
         plan.remember(self.state)
 
     def _begin(self, p: Tensor, names: tuple[str, ...], group: Group) -> float:
@@ -138,6 +133,7 @@ class Elementwise(Optimizer):
             if entry.get(name) is None:
                 initial = np.full(p.value.shape, self.initial(name, group), p.value.dtype)
                 entry[name] = wrap(initial, None)
+        check_same_elements(p, {name: entry[name].value for name in names})
         return float(entry["step"].value) if self.counts_steps else 1.0 - begins
 
     def _bundle(self, members: list[tuple[Tensor, float]], names: tuple[str, ...]) -> Bundle:
@@ -321,9 +317,10 @@ def check_same_elements(p: Tensor, state: dict[str, Array]) -> None:
         DTypeError, ShapeError: the type or shape differs.
     """
     for name, array in state.items():
+        if array.dtype == p.value.dtype and array.shape == p.value.shape:
+            continue
         got = [describe("parameter", p), describe(name, wrap(array, None))]
         mend = "Convert the model before the first step, or empty optimizer.state."
         if array.dtype != p.value.dtype:
             raise DTypeError("the parameter has another element type than its optimiser state", got=got, mend=mend)
-        if array.shape != p.value.shape:
-            raise ShapeError("the parameter has another shape than its optimiser state", got=got, mend=mend)
+        raise ShapeError("the parameter has another shape than its optimiser state", got=got, mend=mend)

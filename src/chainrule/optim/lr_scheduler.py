@@ -420,8 +420,6 @@ class CosineAnnealingLR(LRScheduler):
         rates, epoch = self._rates(), self.last_epoch
         if self._is_initial:
             return rates
-        if self._step_count == 1 and epoch > 0:
-            return self._get_closed_form_lr()
         if (epoch - 1 - self.T_max) % (2 * self.T_max) == 0:  # the rate before was eta_min: no ratio to it
             rise = (1 - math.cos(math.pi / self.T_max)) / 2
             return [lr + (base - self.eta_min) * rise for lr, base in zip(rates, self.base_lrs, strict=True)]

@@ -176,7 +176,7 @@ class Optimizer:
                 state[key] = deepcopy(entry)
         for group, new in zip(self.param_groups, loaded, strict=True):
             kept_names = {"param_names": group["param_names"]} if "param_names" in group else {}
-            new.update({**kept_names, **new, "params": group["params"]})
+            new.update({**self.defaults, **kept_names, **new, "params": group["params"]})
         self.__setstate__({"state": state, "param_groups": loaded})
         self._call("load_state_dict_post")
 

@@ -35,6 +35,12 @@ class SGD(Elementwise):
         ArgumentError: a negative option; nesterov without momentum, or with dampening.
         UnsupportedError: differentiable=True.
 
+    Example:
+        opt = SGD(model.parameters(), lr=0.1, momentum=0.9)
+        opt.zero_grad()
+        loss_of(model(x), y).backward()
+        opt.step()
+
     Source: Polyak 1964; Sutskever et al. 2013, "On the importance of initialization and momentum".
     """
 

@@ -31,14 +31,16 @@ class Plan:
     def __init__(self, op: Op, needs: tuple[bool, ...]) -> None:
         self.op, self.needs = op, needs
         self.node_name = "".join(part.capitalize() for part in op.name.split("_")) + "Backward"
-        self.broadcasts = op.kind.broadcasts and len(needs) > 1
+        stretches = op.kind.broadcasts or op.kind.name == "contraction"  # matmul's batch axes broadcast too
+        self.broadcasts = stretches and len(needs) > 1
         self.fixed = op.inputs[:-1] if op.variadic else op.inputs
         star = op.inputs[-1] if op.variadic else None
         names = [self.fixed[i] if i < len(self.fixed) else str(star) for i in range(len(needs))]
         edge = {i: k for k, i in enumerate([i for i, n in enumerate(needs) if n])}
         live = [r for r in op.rules if any(names[i] in r.serves for i in edge)]
         self.wants = self._wants(live)
-        self.recomputes = any(k in self.wants for k in op.keeps)
+        # a rule names the inputs that its kept statistic depends on; one that names none keeps a constant (a mask)
+        self.recomputes = any(k in self.wants for k in op.keeps) and any(w in op.inputs for w in self.wants)
         self.save = self._saver()
         self.needs_shapes = any(w.endswith(("_shape", "_dtype")) for w in self.wants)
         self.source = [self._source(w, edge) for w in self.wants]

@@ -1,12 +1,12 @@
 """Training: from data and settings to a run folder that can be resumed, reported on and predicted with.
 
-    sources, builder   DATA of the command line -> a Problem: arrays, their treatment, their origin
-    config             what was asked for -> Settings, with every default decided
-    network            Settings -> model, loss, optimizer, schedule
-    loop               the training loop, with callbacks
-    watch              the callbacks: validation, best weights, history, checkpoints
-    session            all of it together: start a run, or resume one
-    run, files         the run folder; files that appear whole or not at all
-    reporting          the run as a report
-    prediction         a finished run and new data
+sources, builder   DATA of the command line -> a Problem: arrays, their treatment, their origin
+config             what was asked for -> Settings, with every default decided
+network            Settings -> model, loss, optimizer, schedule
+loop               the training loop, with callbacks
+watch              the callbacks: validation, best weights, history, checkpoints
+session            all of it together: start a run, or resume one
+run, files         the run folder; files that appear whole or not at all
+reporting          the run as a report
+prediction         a finished run and new data
 """

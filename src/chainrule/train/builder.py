@@ -149,8 +149,7 @@ def _checked(result: Any, data: str) -> dict[str, Any]:
     if missing or unknown:
         raise DataError(
             f"{data} returned a dictionary with the wrong keys",
-            got=[f"missing: {', '.join(missing)}"] * bool(missing)
-            + [f"unknown: {', '.join(unknown)}"] * bool(unknown),
+            got=[f"missing: {', '.join(missing)}"] * bool(missing) + [f"unknown: {', '.join(unknown)}"] * bool(unknown),
             mend=f"It needs {', '.join(REQUIRED)} and may have {', '.join(OPTIONAL)}.",
         )
     kinds: tuple[tuple[str, bool, str], ...] = (
@@ -345,4 +344,3 @@ def _length(part: Any) -> int:
         return len(part.dataset) if isinstance(part, DataLoader) else len(part)
     except (TypeError, ArgumentError, NotImplementedError):
         return 0
-

@@ -143,13 +143,13 @@ def load_arrays(path: Path) -> tuple[Arrays, Mapping[str, str]]:
 def seed_all(seed: int) -> None:
     """Starts every stream that a program may draw from: chainrule's, NumPy's old global one, and Python's."""
     manual_seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002  # what a builder may draw from
+    np.random.seed(seed % 2**32)  # what a builder may draw from
     random.seed(seed)
 
 
 def random_states(generators: Mapping[str, Generator]) -> Any:
     """The states of those streams and of these generators, to be packed."""
-    name, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002  # see seed_all
+    name, keys, position, has_gauss, cached = np.random.get_state()  # see seed_all
     version, words, gauss = random.getstate()
     return {
         "default": default_generator.get_state(),
@@ -165,6 +165,6 @@ def restore_random_states(states: Any, generators: Mapping[str, Generator]) -> N
     for key, generator in generators.items():
         generator.set_state(states["generators"][key])
     name, keys, position, has_gauss, cached = states["numpy"]
-    np.random.set_state((name, keys.value, position, has_gauss, cached))  # noqa: NPY002  # see seed_all
+    np.random.set_state((name, keys.value, position, has_gauss, cached))  # see seed_all
     version, words, gauss = states["python"]
     random.setstate((version, tuple(int(word) for word in words.value), gauss))

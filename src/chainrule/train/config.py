@@ -10,7 +10,7 @@ import difflib
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from chainrule.errors import FileFormatError, UsageError
 
@@ -28,8 +28,8 @@ class Defaults:
 OPTIMIZERS: Mapping[str, Defaults] = {
     "sgd": Defaults(lr=0.1, momentum=0.0),
     "momentum": Defaults(lr=0.05, momentum=0.9),
-    "adam": Defaults(lr=0.002, momentum=None),
-    "adamw": Defaults(lr=0.002, momentum=None),
+    "adam": Defaults(lr=0.003, momentum=None),
+    "adamw": Defaults(lr=0.003, momentum=None),
     "rmsprop": Defaults(lr=0.001, momentum=0.0),
     "adagrad": Defaults(lr=0.02, momentum=None),
     "adadelta": Defaults(lr=1.0, momentum=None),
@@ -57,11 +57,12 @@ LOSSES: Mapping[str, tuple[Task, str]] = {
 SCHEDULES = ("none", "cosine", "step", "onecycle")
 TASKS = ("classification", "regression")
 
-DEFAULT_LAYERS = (128, 64)
+# Layers, Adam's rate, the batch size and the steps were chosen by the validation rows of digits, seeds 10 to 17.
+DEFAULT_LAYERS = (256, 128)
 DEFAULT_VALIDATION = 0.1
 DEFAULT_TEST_FRACTION = 0.2
 DEFAULT_BATCH_SIZE = 32
-DEFAULT_STEPS = 1200
+DEFAULT_STEPS = 1800
 """Without --epochs a run is about so many steps long, in at least 10 and at most 200 epochs."""
 
 MAX_SEED = 2**63 - 1
@@ -292,8 +293,11 @@ def _or(value: float | None, default: Any) -> Any:
     return default if value is None else value
 
 
-def _rebuilt(cls: Any, content: Mapping[str, Any]) -> Any:
-    names = {f.name for f in fields(cls)}
+_T = TypeVar("_T")
+
+
+def _rebuilt(cls: type[_T], content: Mapping[str, Any]) -> _T:
+    names = {f.name for f in fields(cls)}  # type: ignore[arg-type]  # a dataclass
     if not isinstance(content, Mapping) or set(content) != names:
         came = sorted(content) if isinstance(content, Mapping) else type(content).__name__
         raise FileFormatError(
@@ -303,6 +307,4 @@ def _rebuilt(cls: Any, content: Mapping[str, Any]) -> Any:
     try:
         return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in content.items()})
     except (TypeError, UsageError) as error:
-        raise FileFormatError(
-            f"the {cls.__name__.lower()} of the run are damaged", got=[str(error)]
-        ) from error
+        raise FileFormatError(f"the {cls.__name__.lower()} of the run are damaged", got=[str(error)]) from error

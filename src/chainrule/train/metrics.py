@@ -47,6 +47,19 @@ def evaluate(model: Any, loss: Callable[[Tensor, Tensor], Tensor], feed: Feed) -
     return Evaluation(np.concatenate(outputs), np.concatenate(targets), total / count)
 
 
+def outputs_for(model: Any, inputs: Array) -> Array:
+    """The model's outputs for inputs in memory, in evaluation mode."""
+    training = model.training
+    model.eval()
+    with no_grad():
+        outputs = [
+            model(wrap(inputs[start : start + EVALUATION_BATCH], None)).value
+            for start in range(0, len(inputs), EVALUATION_BATCH)
+        ]
+    model.train(training)
+    return np.concatenate(outputs)
+
+
 def _batches(feed: Feed) -> Iterator[tuple[Tensor, Tensor]]:
     if not isinstance(feed, Examples):
         yield from feed

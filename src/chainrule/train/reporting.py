@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chainrule.report import (
     Block,
@@ -23,6 +23,9 @@ from chainrule.train.loop import Record
 from chainrule.train.metrics import METRIC_OF, NAMES, Metrics, written
 from chainrule.train.problem import Problem
 from chainrule.train.run import RunFolder
+
+if TYPE_CHECKING:
+    from chainrule.train.prediction import Predictions
 
 MOST_CLASSES_SHOWN = 30
 
@@ -235,3 +238,22 @@ def _settings_in_words(outcome: Outcome) -> list[tuple[str, Value]]:
         items.append((name.replace("_", " "), str(value)))
     items.append(("model", " ".join(outcome.model.split())))
     return [*items, *outcome.versions.items()]
+
+
+# ---- predictions ----------------------------------------------------------------------------------------------
+
+
+def prediction_summary(predictions: Predictions, out: str | None) -> Document:
+    """How many rows were predicted, where they are, their score where the targets are known, and notes."""
+    count = f"{len(predictions):,} row{'s' * (len(predictions) != 1)} predicted"
+    blocks: list[Block] = [Paragraph(note) for note in predictions.notes]
+    if out is not None:
+        blocks.append(Facts([("predictions", out)]))
+    if predictions.score:
+        names, values = zip(*predictions.score.items(), strict=True)
+        rows: list[list[Value]] = [[len(predictions.labelled_rows), *values]]
+        caption = "Score, on the rows whose target is known"
+        blocks.append(Table(["rows", *(NAMES.get(name, name) for name in names)], rows, caption=caption))
+    if predictions.confusion is not None and len(predictions.confusion) <= MOST_CLASSES_SHOWN:
+        blocks.append(confusion_table(predictions.confusion, predictions.class_names, "Rows"))
+    return Document(f"{predictions.source}: {count}", "", blocks)

@@ -1,11 +1,11 @@
 """The run folder: everything that is needed to look at a run, to go on with it and to predict with it.
 
-    config.json             what was asked, the settings, the data's origin and treatment, versions
-    metrics.jsonl           a line for each epoch
-    checkpoint.safetensors  where to go on: arrays, and JSON in its header
-    model.safetensors       the weights of the best epoch
-    result.json             what came out
-    report.html             all of it to read
+config.json             what was asked, the settings, the data's origin and treatment, versions
+metrics.jsonl           a line for each epoch
+checkpoint.safetensors  where to go on: arrays, and JSON in its header
+model.safetensors       the weights of the best epoch
+result.json             what came out
+report.html             all of it to read
 """
 
 from __future__ import annotations
@@ -166,5 +166,3 @@ def _unused(path: Path) -> Path:
         number += 1
         candidate = path.with_name(f"{path.name}-{number}")
     return candidate
-
-

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -56,7 +55,9 @@ class Prepared:
     schedule_per_batch: bool
 
 
-def start(request: Request, out: str | None = None, callbacks: Sequence[Callback] = (), say: Say = lambda _: None) -> Outcome:
+def start(
+    request: Request, out: str | None = None, callbacks: Sequence[Callback] = (), say: Say = lambda _: None
+) -> Outcome:
     """Trains as asked, in a new run folder.
 
     Args:
@@ -197,7 +198,6 @@ def changed(origin: Origin, found: str) -> StateError:
 def _trained(
     prepared: Prepared, folder: RunFolder, checkpoint: checkpoints.Checkpoint | None, callbacks: Sequence[Callback]
 ) -> Outcome:
-    began = time.perf_counter()
     problem, settings = prepared.problem, prepared.settings
     best = Best(settings.early_stopping)
     keeper = Checkpoints(folder, best, _generators(prepared))
@@ -231,8 +231,7 @@ def _trained(
     except NonFiniteLossError as error:
         keeper.flush()
         raise _with_place(error, folder, keeper.latest_epoch) from error
-    seconds = time.perf_counter() - began
-    return _finished(prepared, folder, [*earlier, *later], best, stopped, seconds)
+    return _finished(prepared, folder, [*earlier, *later], best, stopped)
 
 
 def _with_place(error: NonFiniteLossError, folder: RunFolder, epoch: int) -> NonFiniteLossError:
@@ -241,7 +240,7 @@ def _with_place(error: NonFiniteLossError, folder: RunFolder, epoch: int) -> Non
 
 
 def _finished(
-    prepared: Prepared, folder: RunFolder, records: list[Record], best: Best, stopped: str | None, seconds: float
+    prepared: Prepared, folder: RunFolder, records: list[Record], best: Best, stopped: str | None
 ) -> Outcome:
     """Evaluates the weights of the best epoch and writes model, result and report."""
     problem = prepared.problem
@@ -264,7 +263,7 @@ def _finished(
         stopped=stopped,
         metrics=metrics,
         confusion=_confusion(problem, test),
-        seconds=seconds,
+        seconds=sum(record["seconds"] for record in records),
         versions=versions(),
     )
     folder.write_model(best.weights)
@@ -358,4 +357,3 @@ def _config(request: Request, prepared: Prepared) -> dict[str, Any]:
         "treatment_in_words": list(problem.lines),
         "citation": problem.citation,
     }
-

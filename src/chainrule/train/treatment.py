@@ -125,8 +125,7 @@ class PixelTreatment:
         if missing or unknown:
             raise DataError(
                 f"the columns of {table.source} are not the pixels that this run learned from",
-                got=[f"missing: {_few(missing)}"] * bool(missing)
-                + [f"unknown: {_few(unknown)}"] * bool(unknown),
+                got=[f"missing: {_few(missing)}"] * bool(missing) + [f"unknown: {_few(unknown)}"] * bool(unknown),
                 mend=f"Name them {self.feature_names[0]} ... {self.feature_names[-1]}, and the labels "
                 f"'{self.target_name}', or give an .npy file of shape (n, {len(self.feature_names)}).",
             )
@@ -134,9 +133,7 @@ class PixelTreatment:
         gaps = np.argwhere(np.isnan(pixels))
         if len(gaps):
             row, column = gaps[0]
-            raise DataError(
-                f"a pixel is missing in {table.place(row)}", got=[f"column '{self.feature_names[column]}'"]
-            )
+            raise DataError(f"a pixel is missing in {table.place(row)}", got=[f"column '{self.feature_names[column]}'"])
         return pixels
 
     def _labels(self, table: Table) -> tuple[Array, Array]:

@@ -207,8 +207,10 @@ class ExactMaths:
         return self._real(self.context.erf, x)
 
     def where(self, condition: Any, a: Any, b: Any) -> Any:
-        """a where the condition holds, else b; both sides as numbers, integers and bools included."""
-        return self._numbers(np.where(condition, a, b))
+        """a where the condition holds, else b. Arrays of integers or bools stay what they are: they are indices."""
+        y = np.where(condition, a, b)
+        indices = y.dtype.kind in "biu" and (isinstance(a, np.ndarray) or isinstance(b, np.ndarray))
+        return y.view(ExactArray) if indices else self._numbers(y)
 
     def cast(self, x: Any, *, dtype: Any) -> Any:
         """x as bools or integers where the type says so, else as numbers, which no float type rounds here."""

@@ -1,14 +1,44 @@
 """The functions behind the modules: `import chainrule.nn.functional as F`. This file lists the names."""
 
 from chainrule.nn.functional.activations import (
-    elu, elu_, gelu, hardsigmoid, hardswish, hardtanh, hardtanh_, leaky_relu, leaky_relu_, log_softmax, logsigmoid,
-    mish, prelu, relu, relu6, relu_, selu, selu_, sigmoid, silu, softmax, softmin, softplus, softsign, tanh,
+    elu,
+    elu_,
+    gelu,
+    hardsigmoid,
+    hardswish,
+    hardtanh,
+    hardtanh_,
+    leaky_relu,
+    leaky_relu_,
+    log_softmax,
+    logsigmoid,
+    mish,
+    prelu,
+    relu,
+    relu6,
+    relu_,
+    selu,
+    selu_,
+    sigmoid,
+    silu,
+    softmax,
+    softmin,
+    softplus,
+    softsign,
+    tanh,
 )
 from chainrule.nn.functional.affine import linear
 from chainrule.nn.functional.dropouts import dropout, dropout1d, dropout2d, dropout3d
 from chainrule.nn.functional.losses import (
-    binary_cross_entropy, binary_cross_entropy_with_logits, cross_entropy, huber_loss, kl_div, l1_loss, mse_loss,
-    nll_loss, smooth_l1_loss,
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    huber_loss,
+    kl_div,
+    l1_loss,
+    mse_loss,
+    nll_loss,
+    smooth_l1_loss,
 )
 from chainrule.nn.functional.padding import pad
 from chainrule.nn.functional.vectors import cosine_similarity, normalize, one_hot

@@ -83,7 +83,7 @@ def _by_channel(
     ndim = input.value.ndim
     if ndim not in (batched, unbatched):
         wanted = f"{batched}D" if batched == unbatched else f"{unbatched}D or {batched}D"
-        raise ShapeError(f"{name}: Expected {wanted} input, but received a {ndim}D input", got=[describe("input", input)])
+        raise ShapeError(f"{name}: Expected {wanted} input, not {ndim}D", got=[describe("input", input)])
     if not training or p == 0:
         return input
     axes = 2 if ndim == batched else 1

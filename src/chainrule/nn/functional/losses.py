@@ -12,7 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.errors import ArgumentError, ArgumentTypeError, ChainruleError, DTypeError, IndexOutOfRangeError, ShapeError
+from chainrule.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    ChainruleError,
+    DTypeError,
+    IndexOutOfRangeError,
+    ShapeError,
+)
 from chainrule.shapes import broadcast
 from chainrule.tensor.dispatch import GATES
 from chainrule.tensor.failures import users_line
@@ -23,6 +30,14 @@ REDUCTIONS = frozenset(("none", "mean", "sum"))
 INT64 = np.dtype(np.int64)
 IGNORED = -100
 """The default label of rows that do not count."""
+
+
+class OutsideRange(ArgumentError, RuntimeError):
+    """A number outside its range; PyTorch raises a RuntimeError here."""
+
+
+class LabelsDoNotFit(ShapeError, ValueError):
+    """Labels of another shape than the rows; PyTorch raises a ValueError or a RuntimeError here."""
 
 
 # ---- labels: classification ----------------------------------------------------------------------------------
@@ -59,15 +74,27 @@ def cross_entropy(
 
     Source: Bishop 2006, eq. 4.108; label smoothing: Szegedy et al. 2016, section 7.
     """
+    if _is_usual(input, target) and reduction in REDUCTIONS and not label_smoothing and size_average is reduce is None:
+        try:
+            return GATES["cross_entropy"](input, target, weight, ignore_index=ignore_index, reduction=reduction)
+        except IndexError:
+            pass  # once more below, where the label is named
     checked_reduction("cross_entropy", reduction, size_average, reduce)
     if not 0.0 <= label_smoothing <= 1.0:
-        raise ArgumentError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
+        raise OutsideRange(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
     shape, labels = shape_and_labels("cross_entropy", input, target)
     if labels.dtype.kind == "f" and labels.shape == shape:
         return _of_probabilities(input, target, weight, ignore_index, reduction, label_smoothing)
-    return _of_labels(
-        "cross_entropy", input, target, weight, ignore_index, reduction, label_smoothing=label_smoothing
-    )
+    return _of_labels("cross_entropy", input, target, weight, ignore_index, reduction, label_smoothing=label_smoothing)
+
+
+def _is_usual(input: Any, target: Any) -> bool:
+    """True for rows of classes with a label each: what nearly every call is, and needs no preparation."""
+    try:
+        labels = target.value
+        return labels.dtype is INT64 and labels.ndim == 1 and input.value.ndim == 2 and len(labels) == len(input.value)
+    except AttributeError:  # no tensor
+        return False
 
 
 def nll_loss(
@@ -93,7 +120,7 @@ def _of_labels(
 ) -> Tensor:
     shape, labels = shape_and_labels(name, input, target)
     rows, row_labels = input, target
-    if len(shape) != 2 or labels.ndim != 1 or labels.dtype is not INT64:
+    if len(shape) != 2 or labels.shape != shape[:1] or labels.dtype is not INT64:
         _check_labels(name, input, target)
         rows, row_labels = in_rows(input), wrap(labels.astype(np.int64).reshape(-1), None)
     try:
@@ -163,7 +190,7 @@ def _check_labels(name: str, input: Tensor, target: Tensor) -> None:
     shape, labels = input.value.shape, target.value
     if not shape or labels.shape != without_classes(shape):
         wanted = "an axis of classes" if not shape else f"labels of shape {without_classes(shape)}"
-        raise ShapeError(
+        raise LabelsDoNotFit(
             f"{name}: the input asks for {wanted}" if shape else f"{name}: the input lacks {wanted}",
             got=[describe("input", input), describe("target", target)],
             where=users_line(),
@@ -248,7 +275,7 @@ def smooth_l1_loss(
     """
     checked_reduction("smooth_l1_loss", reduction, size_average, reduce)
     if beta < 0:
-        raise ArgumentError(f"smooth_l1_loss does not support negative values for beta, got {beta}")
+        raise OutsideRange(f"smooth_l1_loss does not support negative values for beta, got {beta}")
     if beta == 0:
         return _elementwise("l1_loss", input, target, None, reduction)
     return _elementwise("smooth_l1_loss", input, target, None, reduction, beta=beta)
@@ -259,6 +286,8 @@ def huber_loss(
 ) -> Tensor:
     """d^2 / 2 for d <= delta, else delta (d - delta / 2), with d = |x - target|.
 
+    The arguments are those of mse_loss, but the mean with a weight is over the elements, as in PyTorch.
+
     Raises:
         ArgumentError: if delta is not positive, and as mse_loss.
 
@@ -266,7 +295,7 @@ def huber_loss(
     """
     checked_reduction("huber_loss", reduction)
     if delta <= 0:
-        raise ArgumentError(f"huber_loss does not support non-positive values for delta, got {delta}")
+        raise OutsideRange(f"huber_loss does not support non-positive values for delta, got {delta}")
     return _elementwise("huber_loss", input, target, weight, reduction, delta=delta)
 
 
@@ -291,6 +320,8 @@ def _elementwise(
     each = GATES["mul"](GATES[name](input, target, reduction="none", **options), weight)
     if reduction == "none":
         return each
+    if reduction == "mean" and name == "huber_loss":
+        return GATES["mean"](each)
     total = GATES["sum"](each)
     return GATES["div"](total, GATES["sum"](weight)) if reduction == "mean" else total
 
@@ -389,10 +420,8 @@ def kl_div(
 
     Source: Kullback and Leibler 1951, "On information and sufficiency".
     """
-    if reduction != "batchmean":
-        checked_reduction("kl_div", reduction, size_average, reduce)
-    else:
-        checked_reduction("kl_div", "sum", size_average, reduce)
+    kind = "sum" if reduction == "batchmean" else reduction
+    checked_reduction("kl_div", kind, size_average, reduce)
     if reduction == "mean":
         warnings.warn(
             "reduction: 'mean' divides the total loss by both the batch size and the support size. 'batchmean' divides "
@@ -402,7 +431,6 @@ def kl_div(
     shape_and_labels("kl_div", input, target)
     batch = input.value.shape[0] if input.value.ndim else 1
     input, target = together("kl_div", input, target)
-    kind = "sum" if reduction == "batchmean" else reduction
     loss = GATES["kl_div"](input, target, log_target=log_target, reduction=kind)
     return GATES["div"](loss, batch) if reduction == "batchmean" and input.value.ndim else loss
 
@@ -420,16 +448,12 @@ def _same_shape(name: str, input: Tensor, target: Tensor) -> None:
 def _check_probabilities(what: str, x: Tensor) -> None:
     value = x.value
     if value.size and not (value.min() >= 0 and value.max() <= 1):  # nan is refused, too
-        raise OutsideUnitInterval(
+        raise OutsideRange(
             f"binary_cross_entropy: all elements of {what} should be between 0 and 1",
             got=[f"{what}  {x.value.shape}, from {value.min()} to {value.max()}"],
             where=users_line(),
             mend="For logits use binary_cross_entropy_with_logits." if what == "input" else None,
         )
-
-
-class OutsideUnitInterval(ArgumentError, RuntimeError):
-    """A number that is no probability; PyTorch raises a RuntimeError here."""
 
 
 def stretched(name: str, weight: Tensor | None, input: Tensor) -> Tensor | None:

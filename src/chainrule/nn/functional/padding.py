@@ -53,7 +53,8 @@ def _with_constant(x: Tensor, widths: list[tuple[int, int]], value: float) -> Te
         if left + right + x.value.shape[axis] < 0:
             raise ShapeError(f"pad: axis {axis} would have a negative size", got=[describe("input", x)])
     if any(left < 0 or right < 0 for left, right in widths):
-        key = tuple([slice(max(-left, 0), n - max(-right, 0)) for (left, right), n in zip(widths, x.value.shape, strict=True)])
+        sizes = zip(widths, x.value.shape, strict=True)
+        key = tuple([slice(max(-left, 0), n - max(-right, 0)) for (left, right), n in sizes])
         x = GATES["slice"](x, key=key)
         widths = [(max(left, 0), max(right, 0)) for left, right in widths]
     return GATES["pad"](x, widths=tuple(widths), value=value)
@@ -64,8 +65,8 @@ def _from_itself(x: Tensor, axis: int, left: int, right: int, mode: str) -> Tens
     most = {"reflect": n - 1, "replicate": None if n else 0, "circular": n}[mode]
     if (most is not None and max(left, right) > most) or left + right + n < 0:
         raise ShapeError(
-            f"pad: Padding size should be less than the corresponding input dimension: ({left}, {right}) at axis {axis} "
-            f"of size {n} with mode {mode!r}",
+            f"pad: Padding size should be less than the corresponding input dimension: ({left}, {right}) at axis "
+            f"{axis} of size {n} with mode {mode!r}",
             got=[describe("input", x)],
         )
     places = INDEX[mode](np.arange(-left, n + right), n)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.errors import DTypeError, IndexOutOfRangeError, ArgumentError
+from chainrule.errors import ArgumentError, DTypeError, IndexOutOfRangeError
 from chainrule.tensor.dispatch import GATES
 from chainrule.tensor.printing import describe
 from chainrule.tensor.tensor import Tensor
