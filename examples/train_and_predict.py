@@ -13,9 +13,5 @@ print(f"best epoch {outcome.best_epoch}, test accuracy {outcome.metrics['test'][
 print("in the run folder:", ", ".join(sorted(path.name for path in folder.iterdir())))
 
 flowers = folder / "flowers.csv"
-flowers.write_text(
-    "sepal_length_cm,sepal_width_cm,petal_length_cm,petal_width_cm\n"
-    "5.0,3.4,1.5,0.2\n"
-    "6.7,3.1,5.6,2.4\n"
-)
+flowers.write_text("sepal_length_cm,sepal_width_cm,petal_length_cm,petal_width_cm\n5.0,3.4,1.5,0.2\n6.7,3.1,5.6,2.4\n")
 print(predict(folder, str(flowers)).to_csv(), end="")

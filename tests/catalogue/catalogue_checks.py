@@ -14,81 +14,87 @@ from chainrule.dtypes import DType
 
 Reason = str | None
 
-AFFINE_ONLY_BY_RULE = ("sign", "floor", "ceil", "round", "trunc", "remainder")
-
-
 def without_gate(point: Point) -> Reason:
     return None if has_gate(point.op) else "an update: it has a body and no gate"
 
 
 def without_derivative(point: Point) -> Reason:
     dtype = point.case.params.get("dtype")
+    if without_gate(point) is not None:
+        return without_gate(point)
+    if point.op.name == "cross_entropy_backward":
+        return "its derivative is its body's, and cross_entropy's second derivative"
+    if not point.op.rules:
+        return "no rule: a comparison, an index, a draw, a constant"
     if isinstance(dtype, DType) and not dtype.is_floating_point:
         return "the result is no float"
-    return without_gate(point) or (None if point.differentiable() else "no rule")
+    return None if point.differentiable() else "no differentiable input"
 
 
-def without_linear_input(point: Point) -> Reason:
-    op = point.op
-    if op.name in AFFINE_ONLY_BY_RULE:
-        return "piecewise constant or linear: the rule reads nothing, the function is not linear"
-    if without_derivative(point):
-        return without_derivative(point)
-    return None if any(op.is_linear_in(name) for name in op.differentiable_inputs) else "not linear"
-
-
-def without_transpose(point: Point) -> Reason:
-    if point.op.kind.name not in ("movement", "selection"):
-        return "neither movement nor selection"
+def without_line(point: Point) -> Reason:
+    if point.op.name in ("sign", "floor", "ceil", "round", "trunc", "remainder"):
+        return "the rule reads nothing, but the function is linear in pieces only"
     return without_derivative(point)
 
 
 def without_mask(point: Point) -> Reason:
-    if without_derivative(point):
-        return without_derivative(point)
-    if point.op.kind.name != "elementwise" and point.op.name not in ("amax", "amin", "dropout"):
-        return "adds cotangents up: inf - inf is nan"
-    if any(rule.is_slope for rule in point.op.rules):
-        return "a slope, which may be 0, times the cotangent"
-    return None
+    if point.op.name in ("pow", "prelu") or (point.op.name == "abs" and point.case.tag == "kink"):
+        return "a slope of 0 times an infinite cotangent is nan, as in PyTorch"
+    return without_derivative(point)
 
 
 def without_refusals(point: Point) -> Reason:
     if point.op.name == "cross_entropy_backward":
-        return "called by the rule of cross_entropy only, with shapes that cross_entropy has checked"
+        return "called by cross_entropy's rule only, with shapes that are checked"
     return without_gate(point)
 
 
-CHECKS: dict[str, tuple[tuple[str, ...], Callable[[Point], Reason]]] = {
-    "value": (("typical", "extreme"), lambda point: None),
-    "result type": (("typical",), without_gate),
-    "first derivative": (("typical", "extreme"), without_derivative),
-    "second derivative": (("typical",), without_derivative),
-    "refusals": (("typical", "rejected"), without_refusals),
-    "linear": (("typical",), without_linear_input),
-    "transpose": (("typical",), without_transpose),
-    "masks": (("typical", "kink"), without_mask),
+def everywhere(point: Point) -> bool:
+    return True
+
+
+def claims_linearity(point: Point) -> bool:
+    return any(point.op.is_linear_in(name) for name in point.op.differentiable_inputs)
+
+
+def moves_elements(point: Point) -> bool:
+    return point.op.kind.name in ("movement", "selection") and bool(point.op.rules)
+
+
+def masks_cotangents(point: Point) -> bool:
+    """True if every rule chooses among cotangents: slopes multiply them and sums add them, which gives nan."""
+    chooses = point.op.kind.name == "elementwise" or point.op.name in ("amax", "amin", "dropout")
+    return chooses and bool(point.op.rules) and not any(rule.is_slope for rule in point.op.rules)
+
+
+CHECKS: dict[str, tuple[tuple[str, ...], Callable[[Point], bool], Callable[[Point], Reason]]] = {
+    "value": (("typical", "extreme"), everywhere, lambda point: None),
+    "result type": (("typical",), everywhere, without_gate),
+    "first derivative": (("typical", "extreme"), everywhere, without_derivative),
+    "second derivative": (("typical",), everywhere, without_derivative),
+    "refusals": (("typical", "rejected"), everywhere, without_refusals),
+    "linear": (("typical",), claims_linearity, without_line),
+    "transpose": (("typical",), moves_elements, without_derivative),
+    "masks": (("typical", "kink"), masks_cotangents, without_mask),
 }
-"""Each check: the tags of the cases that it visits, and the reason to leave one out."""
+"""Each check: the tags of the cases and the operators that it is about, and the reason to leave one out."""
 
 
 def visited(check: str) -> list[Point]:
     """The points that a check visits."""
-    tags, exempt = CHECKS[check]
-    return [point for point in all_points(*tags) if exempt(point) is None]
+    tags, about, exempt = CHECKS[check]
+    return [point for point in all_points(*tags) if about(point) and exempt(point) is None]
 
 
 def exemptions() -> list[str]:
-    """`check: reason: op op op-typical-2 ...` for each check and reason; a case is named if others are visited."""
+    """`check: reason: op op-typical-2 ...` for each check and reason; a case is named if others are visited."""
     lines = []
-    for check, (tags, exempt) in CHECKS.items():
-        points = all_points(*tags)
-        whole = {p.op.name for p in points} - {p.op.name for p in visited(check)}
+    for check, (tags, about, exempt) in CHECKS.items():
         reasons: dict[str, list[str]] = {}
-        for point in points:
+        visits = {p.op.name for p in visited(check)}
+        for point in filter(about, all_points(*tags)):
             reason = exempt(point)
             if reason is not None:
-                name = point.op.name if point.op.name in whole else point.id
-                reasons.setdefault(reason, []).append(name)
+                reasons.setdefault(reason, []).append(point.id if point.op.name in visits else point.op.name)
         lines += [f"{check}: {why}: {' '.join(dict.fromkeys(names))}" for why, names in reasons.items()]
     return lines

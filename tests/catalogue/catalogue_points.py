@@ -90,7 +90,8 @@ def has_gate(op: Op) -> bool:
 
 def tensors(inputs: list[Any], needs: Any = ()) -> list[Any]:
     """The arrays as Tensors (copies); those at the places `needs` require a gradient."""
-    out: list[Any] = [wrap(x.copy(), None) if isinstance(x, np.ndarray) else x for x in inputs]
+    arrays = (np.ndarray, np.generic)  # arithmetic on 0-d arrays gives NumPy's scalars
+    out: list[Any] = [wrap(np.array(x), None) if isinstance(x, arrays) else x for x in inputs]
     for i in needs:
         out[i].requires_grad_(True)
     return out

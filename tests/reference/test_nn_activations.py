@@ -145,7 +145,9 @@ def test_pad_with_a_value_is_pytorchs():
     np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
 
 
-@pytest.mark.parametrize(("p", "dim", "eps"), [(2.0, 1, 1e-12), (1.0, 0, 1e-12), (2.0, -1, 3.0), (float("inf"), 1, 1e-12)])
+@pytest.mark.parametrize(
+    ("p", "dim", "eps"), [(2.0, 1, 1e-12), (1.0, 0, 1e-12), (2.0, -1, 3.0), (float("inf"), 1, 1e-12)]
+)
 def test_normalize_is_pytorchs(p, dim, eps):
     x = np.random.default_rng(0).standard_normal((3, 4))
     a, b = cr.tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)

@@ -29,7 +29,9 @@ def pair(array: Any, requires_grad: bool = False) -> tuple[Any, Any]:
 def assert_same(name: str, ours: list[Any], theirs: list[Any], grads: int = 1, **options: Any) -> None:
     """The loss, and the gradients of the first `grads` inputs for a cotangent that is not constant."""
     y = getattr(F, name)(*ours, **{k: v[0] if isinstance(v, tuple) else v for k, v in options.items()})
-    t = getattr(torch.nn.functional, name)(*theirs, **{k: v[1] if isinstance(v, tuple) else v for k, v in options.items()})
+    t = getattr(torch.nn.functional, name)(
+        *theirs, **{k: v[1] if isinstance(v, tuple) else v for k, v in options.items()}
+    )
     assert y.dtype.name == str(t.dtype).removeprefix("torch.")
     assert tuple(y.shape) == tuple(t.shape)
     np.testing.assert_allclose(y.detach().numpy(), t.detach().numpy(), rtol=TOLERANCE, atol=TOLERANCE)
@@ -45,7 +47,9 @@ SHAPES = [((5, 4), (5,)), ((4,), ()), ((2, 4, 3), (2, 3)), ((2, 4, 3, 2), (2, 3,
 
 
 @pytest.mark.parametrize(("shape", "labels"), SHAPES)
-@pytest.mark.parametrize(("reduction", "smoothing", "weighted"), list(itertools.product(REDUCTIONS, (0.0, 0.2), (False, True))))
+@pytest.mark.parametrize(
+    ("reduction", "smoothing", "weighted"), list(itertools.product(REDUCTIONS, (0.0, 0.2), (False, True)))
+)
 def test_cross_entropy_of_labels_is_pytorchs(shape, labels, reduction, smoothing, weighted):
     x, t = pair(RNG.standard_normal(shape), True), pair(RNG.integers(0, 4, labels))
     weight = pair(RNG.random(4) + 0.5) if weighted else None
@@ -76,7 +80,9 @@ def test_the_mean_over_ignored_labels_alone_is_nan_as_in_pytorch():
 
 
 @pytest.mark.parametrize("shape", [shape for shape, _ in SHAPES])
-@pytest.mark.parametrize(("reduction", "smoothing", "weighted"), list(itertools.product(REDUCTIONS, (0.0, 0.2), (False, True))))
+@pytest.mark.parametrize(
+    ("reduction", "smoothing", "weighted"), list(itertools.product(REDUCTIONS, (0.0, 0.2), (False, True)))
+)
 def test_cross_entropy_of_probabilities_is_pytorchs(shape, reduction, smoothing, weighted):
     x, t = pair(RNG.standard_normal(shape), True), pair(RNG.random(shape), True)
     weight = pair(RNG.random(4) + 0.5) if weighted else None
@@ -179,7 +185,10 @@ BAD: list[tuple[str, Any]] = [
     ("a label above the classes in nll_loss", lambda m, f: f.nll_loss(m.zeros(2, 3), m.tensor([0, 3]))),
     ("another number of labels", lambda m, f: f.nll_loss(m.zeros(2, 3), m.tensor([0, 1, 2]))),
     ("a weight of another size", lambda m, f: f.cross_entropy(m.zeros(2, 3), m.tensor([0, 1]), m.ones(2))),
-    ("a weight of another type", lambda m, f: f.cross_entropy(m.zeros(2, 3), m.tensor([0, 1]), m.ones(3, dtype=m.float64))),
+    (
+        "a weight of another type",
+        lambda m, f: f.cross_entropy(m.zeros(2, 3), m.tensor([0, 1]), m.ones(3, dtype=m.float64)),
+    ),
     ("float labels", lambda m, f: f.cross_entropy(m.zeros(2, 3), m.tensor([0.0, 1.0]))),
     ("a smoothing above 1", lambda m, f: f.cross_entropy(m.zeros(2, 3), m.tensor([0, 1]), label_smoothing=1.5)),
     ("another reduction", lambda m, f: f.mse_loss(m.zeros(2), m.zeros(2), reduction="average")),
@@ -195,7 +204,7 @@ BAD: list[tuple[str, Any]] = [
 
 @pytest.mark.parametrize(("what", "call"), BAD, ids=[what for what, _ in BAD])
 def test_what_pytorch_refuses_raises_its_class(what, call):
-    with pytest.raises(Exception) as theirs:
+    with pytest.raises((RuntimeError, ValueError, IndexError), match=r"\w") as theirs:
         call(torch, torch.nn.functional)
     with pytest.raises(type(theirs.value)):
         call(cr, F)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ LONGEST_HEADER = 100_000_000
 METADATA = "__metadata__"
 ALIGNMENT = 8
 
-_STORED = {
+_STORED: dict[str, np.dtype[Any]] = {
     name: np.dtype(code)
     for name, code in {
         "BOOL": "?", "U8": "u1", "I8": "i1", "I16": "<i2", "U16": "<u2", "I32": "<i4", "U32": "<u4", "I64": "<i8",
@@ -43,7 +43,7 @@ _STORED = {
 """How NumPy reads each element type. BF16 is the upper half of a float32."""
 
 _NAMES = {dtype: name for name, dtype in _STORED.items() if name != "BF16"}
-_WIDER = {"U16": np.dtype(np.int32), "U32": np.dtype(np.int64)}
+_WIDER: dict[str, np.dtype[Any]] = {"U16": np.dtype(np.int32), "U32": np.dtype(np.int64)}
 """Unsigned types that no tensor has, and the ones that hold all their values."""
 
 
@@ -57,7 +57,7 @@ def save_file(tensors: Mapping[str, Tensor | Array], path: StrPath, metadata: Ma
         DTypeError: an array of a type that the format or chainrule does not have (complex, uint64, text).
         OSError: the file cannot be written.
     """
-    with replacing(Path(path)) as stream:
+    with replacing(path) as stream:
         write(stream, tensors, metadata)
 
 
@@ -88,31 +88,23 @@ def load_metadata(path: StrPath) -> dict[str, str]:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
+def replacing(path: StrPath) -> Iterator[BinaryIO]:
     """A stream whose content replaces the file at `path` when the block ends without an error.
 
-    The content goes to a temporary file in the same folder, to the disk, and then takes the name.
+    The content goes to a temporary file in the same folder, to the disk, and then takes the name (of the file
+    itself, if `path` is a link to it).
     """
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    target = Path(os.path.realpath(path))
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     try:
-        with os.fdopen(descriptor, "wb") as stream:
+        with open(temporary, "xb") as stream:
             yield stream
             stream.flush()
-            os.fsync(descriptor)
-        os.chmod(name, _permissions(path))
-        os.replace(name, path)
+            os.fsync(stream.fileno())
+        os.replace(temporary, target)
     except BaseException:
-        os.unlink(name)
+        temporary.unlink(missing_ok=True)
         raise
-
-
-def _permissions(path: Path) -> int:
-    """Those of the file that is replaced, or of any new file (mkstemp's are for its owner alone)."""
-    if path.exists():
-        return path.stat().st_mode & 0o7777
-    umask = os.umask(0)
-    os.umask(umask)
-    return 0o666 & ~umask
 
 
 def write(stream: BinaryIO, tensors: Mapping[str, Tensor | Array], metadata: Mapping[str, str] | None = None) -> None:
@@ -219,8 +211,9 @@ def _elements(stream: BinaryIO, entry: Entry, file: str) -> Array:
         _refuse(file, f"the elements of '{entry.name}'", "the end of the file")
     if entry.kind == "BF16":
         return (array.astype(np.uint32) << 16).view(np.float32)
-    wider: np.dtype[Any] = _WIDER.get(entry.kind, array.dtype.newbyteorder("="))
-    return array.astype(wider, copy=False)
+    if entry.kind in _WIDER:
+        return array.astype(_WIDER[entry.kind])
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def read_header(stream: BinaryIO, file: str) -> Header:

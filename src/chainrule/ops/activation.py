@@ -63,7 +63,7 @@ relu.cases(POINTS)
 relu.cases([0.0, -0.0], tag="kink")
 
 
-@elementwise
+@elementwise(takes="float")
 def hardtanh(m: Maths, x: Value, *, min_val: float = -1.0, max_val: float = 1.0) -> Value:
     """x cut to [min_val, max_val]; the slope at both ends is 0."""
     return m.minimum(m.maximum(x, min_val), max_val)
@@ -89,7 +89,7 @@ relu6.cases([-2.0, 0.5, 5.0, 7.0])
 relu6.cases([0.0, 6.0], tag="kink")
 
 
-@elementwise(source="Maas, Hannun and Ng 2013")
+@elementwise(takes="float", source="Maas, Hannun and Ng 2013")
 def leaky_relu(m: Maths, x: Value, *, negative_slope: float = 0.01) -> Value:
     """x for x > 0, else negative_slope x; the slope at 0 is negative_slope."""
     return m.where(x > 0, x, negative_slope * x)
@@ -104,7 +104,7 @@ leaky_relu.cases(POINTS, (POINTS, {"negative_slope": 0.3}))
 leaky_relu.cases([0.0], tag="kink")
 
 
-@elementwise(source="He et al. 2015")
+@elementwise(takes="float", source="He et al. 2015")
 def prelu(m: Maths, x: Value, weight: Value) -> Value:
     """x for x > 0, else weight x, with a learned weight."""
     return m.where(x > 0, x, weight * x)
@@ -253,7 +253,7 @@ softsign.cases([-1e100, 1e-100, 1e100], tag="extreme")
 softsign.cases([0.0], tag="kink")
 
 
-@elementwise(source="Courbariaux, Bengio and David 2015")
+@elementwise(takes="float", source="Courbariaux, Bengio and David 2015")
 def hardsigmoid(m: Maths, x: Value) -> Value:
     """min(max(x + 3, 0), 6) / 6."""
     return m.minimum(m.maximum(x + 3, 0), 6) / 6
@@ -264,7 +264,7 @@ hardsigmoid.cases([-4.0, -1.0, 0.5, 5.0])
 hardsigmoid.cases([-3.0, 3.0], tag="kink")
 
 
-@elementwise(source="Howard et al. 2019")
+@elementwise(takes="float", source="Howard et al. 2019")
 def hardswish(m: Maths, x: Value) -> Value:
     """x min(max(x + 3, 0), 6) / 6."""
     return x * m.minimum(m.maximum(x + 3, 0), 6) / 6

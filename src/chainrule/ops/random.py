@@ -33,7 +33,7 @@ def random_integers(m: Maths, key: Value, counter: Value, *, low: int, high: int
     return m.random_integers(key, counter, low=low, high=high, shape=shape)
 
 
-@random(promotes=("x",), source="Srivastava et al. 2014")
+@random(takes="float", promotes=("x",), source="Srivastava et al. 2014")
 def dropout(m: Maths, x: Value, key: Value, counter: Value, *, p: float) -> Value:
     """Each element is 0 with probability p, else x / (1 - p)."""
     keep = m.uniform(key, counter, shape=x.shape, dtype=x.dtype) >= p

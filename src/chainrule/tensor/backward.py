@@ -62,7 +62,7 @@ def backward(
         if isinstance(x.edge, Leaf) and g is not None:
             accumulate(x.edge, np.array(g) if isinstance(g, np.ndarray) else g)
         elif isinstance(x.edge, Node) and g is not None:
-            x.grad = _as_tensor(g)
+            x.grad = _as_tensor(g) if x.grad is None else x.grad + _as_tensor(g)
 
 
 def backward_of(
@@ -146,7 +146,7 @@ def sweep(
     heap: list[tuple[int, Node]] = []
     for edge, g in roots:
         _add(pending, heap, edge, g)
-    useful = None if wanted is None else _leading_to(wanted, _reachable(list(pending)))
+    useful: set[Edge] = set() if wanted is None else _leading_to(wanted, _reachable(list(pending)))
     mode = state.mode
     state.mode = mode if mode.grad is create_graph else Mode(create_graph, mode.inference, mode.keep)
     m: Any = TensorMaths if create_graph else NumPyMaths
@@ -157,12 +157,15 @@ def sweep(
             g = pending.pop(node)
             if isinstance(g, scalar):  # rules on 0-d arrays give NumPy scalars
                 g = np.asarray(g)
-            if useful is not None and node not in useful:
+            if wanted is not None and node not in useful and node not in wanted:
                 continue
             if node.watch is not None:
                 g = _watched(node.watch, g, create_graph)
-            if wanted is not None and node in wanted:
-                found[node] = g
+            if wanted is not None:
+                if node in wanted:
+                    found[node] = g
+                if node not in useful:  # nothing that was asked for lies behind it: its values stay
+                    continue
             plan, edges, saved = node.plan, node.edges, node.saved
             if saved is None:
                 raise _freed(node)
@@ -199,8 +202,11 @@ def sweep(
             if not retain_graph:
                 node.saved = None
         for leaf, g in pending.items():
-            if isinstance(g, scalar):
-                g = np.asarray(g)
+            if type(g) is not ndarray:
+                g = np.asarray(g) if isinstance(g, scalar) else g
+            elif wanted is None and leaf.grad is None and leaf.watch is None and g.base is None:  # type: ignore[union-attr]
+                leaf.grad = wrap(g, None)  # type: ignore[union-attr]
+                continue
             if leaf.watch is not None:
                 g = _watched(leaf.watch, g, create_graph)
             if wanted is None:
@@ -233,10 +239,10 @@ def _reachable(roots: list[Edge]) -> list[Edge]:
 
 
 def _leading_to(wanted: set[Edge], nodes: list[Edge]) -> set[Edge]:
-    """The nodes from which a path leads to one of `wanted`."""
-    useful = set(wanted)
+    """The nodes from which a path of one edge or more leads to one of `wanted`."""
+    useful: set[Edge] = set()
     for node in nodes:
-        if node not in useful and any(edge in useful for edge in node.edges):
+        if any(edge in useful or edge in wanted for edge in node.edges):
             useful.add(node)
     return useful
 
@@ -382,7 +388,7 @@ def _edges_of(tensors: Sequence[Tensor]) -> set[Edge]:
 
 
 def _as_tensor(g: Any) -> Tensor:
-    return g if isinstance(g, Tensor) else wrap(g if g.base is None else g.copy(), None)
+    return g if isinstance(g, Tensor) else wrap(g if g.base is None and g.flags.writeable else g.copy(), None)
 
 
 def _roots(tensors: list[Tensor], grads: list[Any], create_graph: bool) -> list[tuple[Edge, Any]]:

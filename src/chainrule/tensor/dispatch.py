@@ -78,7 +78,10 @@ def gate_source(op: Op) -> str:
     if served:
         without = " and ".join([f"e_{a} is None" for a in served])
         lines += ["    mode = state.mode", f"    if ({without}) or not mode.grad:"]
-        lines += [f"    {line}" for line in [*result, "    t.edge = None", "    return t"]]
+        alone = [*result, "    t.edge = None", "    return t"]
+        if op.views:  # a view of a constant too: writing a result into it gives the constant a history
+            alone = [f"    return view_of({inputs[0]}, y, None, op, {params_dict})"]
+        lines += [f"    {line}" for line in alone]
         lines += _node_lines(op, served, params_dict)
         if op.views:
             return _bound(op, [*lines, f"    return view_of({inputs[0]}, y, node, op, {params_dict})"])
@@ -259,7 +262,9 @@ def converted(op: Op, inputs: Sequence[Any]) -> tuple[Any, ...]:
         name = op.inputs[min(i, len(op.inputs) - 1)]
         if name not in op.promotes or (x is None and name in op.optional):
             continue
-        if isinstance(x, np.ndarray | np.generic) and op.converts:
+        if isinstance(x, np.generic) and op.converts:
+            x = x.item()  # a number, as in PyTorch
+        elif isinstance(x, np.ndarray) and op.converts:
             x = wrap(array_of(x), None)
         elif not isinstance(x, Tensor) and not (op.converts and type(x) in NUMBERS):
             raise not_a_tensor(op, i, x)

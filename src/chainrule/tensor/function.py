@@ -8,11 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.errors import ArgumentTypeError, GraphError, InPlaceError
+from chainrule.errors import ArgumentTypeError, GraphError, InPlaceError, ShapeError
+from chainrule.shapes import broadcast, stretched_axes
+from chainrule.tensor.dispatch import TensorMaths
+from chainrule.tensor.functions.inplace import refuse_leaves
 from chainrule.tensor.graph import Array, Edge, Node, state, write_to
 from chainrule.tensor.plan import Step
 from chainrule.tensor.switches import no_grad
 from chainrule.tensor.tensor import Tensor, wrap
+from chainrule.tensor.views import rebase
 
 
 class FunctionCtx:
@@ -24,10 +28,9 @@ class FunctionCtx:
         self._non_differentiable: set[int] = set()
         self._dirty: set[int] = set()
         self._materialize = True
-        self._freed = False
-        self._node: Node | None = None
-        self._edges: dict[int, Edge | None] = {}
         self._order = 0
+        self._described: list[tuple[Any, Any]] = []
+        self._connected: Node | None = None
 
     def save_for_backward(self, *tensors: Tensor | None) -> None:
         """Keep inputs or results for backward, where they are `ctx.saved_tensors`; other tensors may be kept too."""
@@ -53,21 +56,35 @@ class FunctionCtx:
         """What save_for_backward kept.
 
         Raises:
-            GraphError: after the graph was freed.
             InPlaceError: if one was changed in place since.
         """
-        if self._freed:
-            raise GraphError(
-                "Trying to backward through the graph a second time: the saved tensors were freed.",
-                mend="Specify retain_graph=True in the first call.",
-            )
+        given = []
         for x in self._to_save:
+            if isinstance(x, _SavedResult):
+                x = x.tensor(self._connected)
             if x is not None and (write := write_to(x.value)) is not None and write.time > self._order:
                 raise InPlaceError(
                     "one of the variables needed for gradient computation has been modified by an inplace "
                     f"operation ({write.by})"
                 )
-        return self._to_save
+            given.append(x)
+        return tuple(given)
+
+
+class _SavedResult:
+    """A result that was saved: its array and place, without its edge, which would make a reference cycle."""
+
+    __slots__ = ("place", "value")
+
+    def __init__(self, value: Array, place: int) -> None:
+        self.value, self.place = value, place
+
+    def tensor(self, node: Node | None) -> Tensor:
+        """The result, connected to the function's node where backward itself is differentiated."""
+        if node is None:
+            return wrap(self.value, None)
+        plan: Any = _ResultPlan(node.plan.node_name, self.place)
+        return wrap(self.value, Node(plan, (node,), (), self.value.shape))
 
 
 class _Slot:
@@ -103,8 +120,8 @@ class _FunctionPlan:
     """The plan of a Function's node: its step calls the hand-written backward."""
 
     broadcasts = recomputes = False
-    wants = ("ctx",)
-    source = ("plain",)
+    wants = ("ctx", "node")
+    source = ("plain", "result")  # under create_graph the second is a Tensor whose edge is the node itself
 
     def __init__(self, function: type[Function], needs: tuple[bool, ...], results: list[tuple[Any, Any]]) -> None:
         self.node_name = f"{function.__name__}Backward"
@@ -113,14 +130,18 @@ class _FunctionPlan:
         self.steps = [Step(self._pull, 0, tuple(range(len(places))), places)]
 
     def _pull(self, m: Any, g: _Slot, saved: tuple[Any, ...]) -> list[Any]:
-        (ctx,) = saved
+        ctx, node = saved
         cotangents: list[Any] = []
         for k, (shape, dtype) in enumerate(self.results):
             part = g.parts.get(k)
             if part is None and ctx._materialize and dtype is not None:
                 part = np.zeros(shape, dtype)
             cotangents.append(wrap(part, None) if isinstance(part, np.ndarray) else part)
-        got = self.function.backward(ctx, *cotangents)
+        ctx._connected = node.edge if isinstance(node, Tensor) else None
+        try:
+            got = self.function.backward(ctx, *cotangents)
+        finally:
+            ctx._connected = None
         return self._checked(got if isinstance(got, tuple | list) else (got,), m, ctx)
 
     def _checked(self, got: Any, m: Any, ctx: FunctionCtx) -> list[Any]:
@@ -136,7 +157,7 @@ class _FunctionPlan:
         raw = not state.mode.grad
         out: list[Any] = []
         for i, (g, need) in enumerate(zip(given, self.needs, strict=True)):
-            shape, dtype = ctx._edges_shapes[i]  # type: ignore[attr-defined]
+            shape, dtype = ctx._described[i]
             if not need:
                 out.append(None)
                 continue
@@ -145,13 +166,25 @@ class _FunctionPlan:
             if not isinstance(g, Tensor):
                 raise ArgumentTypeError(f"{name}.backward returned {type(g).__name__} for input {i}, not a Tensor or None")
             if g.value.shape != shape:
-                raise GraphError(
-                    f"Function {name}Backward returned an invalid gradient at index {i} - got {list(g.value.shape)} "
-                    f"but expected shape compatible with {list(shape)}"
-                )
+                if not _stretches(shape, g.value.shape):
+                    raise GraphError(
+                        f"Function {name}Backward returned an invalid gradient at index {i} - got "
+                        f"{list(g.value.shape)} but expected shape compatible with {list(shape)}"
+                    )
+                g = TensorMaths.reshape(TensorMaths.sum(g, axis=stretched_axes(g.value.shape, shape)), shape=shape)
+            if g.value.dtype != dtype:
+                g = TensorMaths.cast(g, dtype=dtype)
             # one array must not become two .grad: PyTorch's users return the same tensor twice
             out.append(g.value.copy() if raw else g)
         return out
+
+
+def _stretches(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
+    """True if an input of this shape broadcasts to the shape of its gradient, which then adds up."""
+    try:
+        return broadcast(shape, target) == target
+    except ShapeError:
+        return False
 
 
 class Function:
@@ -181,21 +214,23 @@ class Function:
         recording = state.mode.grad and any(e is not None for e in edges)
         needs = tuple([recording and e is not None for e in edges])
         ctx = FunctionCtx(needs)
-        inputs = [wrap(x.value, None) if isinstance(x, Tensor) else x for x in args]
         with no_grad():
             if cls.setup_context is None:
-                output = cls.forward(ctx, *inputs)
+                output = cls.forward(ctx, *args)
             else:
-                output = cls.forward(*inputs)
-                cls.setup_context(ctx, tuple(inputs), output)
+                output = cls.forward(*args)
+                cls.setup_context(ctx, args, output)
         results = list(output) if isinstance(output, tuple | list) else [output]
         if recording:
-            results = cls._record(ctx, args, inputs, edges, needs, results)
+            for x in args:
+                if id(x) in ctx._dirty:
+                    refuse_leaves(x, f"{cls.__name__}.apply")
+            results = cls._record(ctx, args, edges, needs, results)
         return type(output)(results) if isinstance(output, tuple | list) else results[0]
 
     @classmethod
     def _record(
-        cls, ctx: Any, args: Any, inputs: list[Any], edges: list[Edge | None], needs: tuple[bool, ...], results: list[Any]
+        cls, ctx: Any, args: Any, edges: list[Edge | None], needs: tuple[bool, ...], results: list[Any]
     ) -> list[Any]:
         differentiable = [
             isinstance(y, Tensor) and id(y) not in ctx._non_differentiable and y.value.dtype.kind == "f" for y in results
@@ -204,31 +239,27 @@ class Function:
             (y.value.shape, y.value.dtype) if d else (None, None) for y, d in zip(results, differentiable, strict=True)
         ]
         plan: Any = _FunctionPlan(cls, needs, described)
-        node = Node(plan, tuple([e for e, need in zip(edges, needs, strict=True) if need and e is not None]), (ctx,), ())
-        ctx._edges_shapes = [(x.value.shape, x.value.dtype) if isinstance(x, Tensor) else (None, None) for x in args]
+        sources = tuple([e for e, need in zip(edges, needs, strict=True) if need and e is not None])
+        node = Node(plan, sources, (ctx, np.empty(0)), ())
+        ctx._described = [(x.value.shape, x.value.dtype) if isinstance(x, Tensor) else (None, None) for x in args]
         ctx._order = node.order
         out: list[Any] = []
-        made: dict[int, Tensor] = {}
+        made: dict[int, _SavedResult] = {}
         for k, (y, d) in enumerate(zip(results, differentiable, strict=True)):
             if not d:
-                out.append(y)
+                out.append(wrap(y.value, None) if isinstance(y, Tensor) and y.edge is not None else y)
                 continue
             result_plan: Any = _ResultPlan(plan.node_name, k)
             edge = Node(result_plan, (node,), (), y.value.shape)
-            result = wrap(_own_memory(y, inputs, ctx), edge)
-            made[id(y)] = result
-            out.append(result)
-        by_input = {id(i): a for i, a in zip(inputs, args, strict=True)}
-        # what was saved is handed to backward connected to the graph: inputs as they came, results as they go
-        ctx._to_save = tuple([made.get(id(x), by_input.get(id(x), x)) for x in ctx._to_save])
+            made[id(y)] = _SavedResult(y.value, k)
+            if id(y) in ctx._dirty:  # the input itself, with a new history
+                rebase(y, edge)
+                out.append(y)
+            else:
+                out.append(wrap(y.value.view() if any(y is x for x in args) else y.value, edge))
+        # results are handed to backward connected to the graph; inputs are connected already
+        ctx._to_save = tuple([made.get(id(x), x) for x in ctx._to_save])
         return out
-
-
-def _own_memory(y: Tensor, inputs: list[Any], ctx: FunctionCtx) -> Array:
-    """A result that is an input itself, returned unchanged, becomes a view of it."""
-    if any(y is x for x in inputs) and id(y) not in ctx._dirty:
-        return y.value.view()
-    return y.value
 
 
 def once_differentiable(function: Callable[..., Any]) -> Callable[..., Any]:

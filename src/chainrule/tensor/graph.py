@@ -187,13 +187,14 @@ def line_of(site: Site) -> str:
 # ---- in-place writes ---------------------------------------------------------------------------------
 
 class Write:
-    """The last in-place write to a buffer: when, by which operation, and the user's line if it is known."""
+    """The last in-place write to a buffer: when, by which operation, the user's line if known, and how many so far."""
 
-    __slots__ = ("by", "owner", "site", "time")
+    __slots__ = ("by", "count", "owner", "site", "time")
 
     def __init__(self, owner: weakref.ref[Array], by: str, site: Site | None) -> None:
         self.owner, self.by, self.site = owner, by, site
         self.time = tick()
+        self.count = 1
 
 
 writes: dict[int, Write] = {}
@@ -212,6 +213,7 @@ def stamp(a: Array, by: str = "an in-place write", site: Site | None = None) -> 
     known = writes.get(key)
     if known is not None and known.owner() is owner:
         known.time, known.by, known.site = tick(), by, site
+        known.count += 1
     else:
         writes[key] = Write(weakref.ref(owner, lambda gone: _forget(key, gone)), by, site)
 

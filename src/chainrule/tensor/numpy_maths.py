@@ -41,7 +41,7 @@ class NumPyMaths:
     # ---- elementwise -----------------------------------------------------------------------------------
     add, sub, mul, div, pow, neg = np.add, np.subtract, np.multiply, np.true_divide, np.power, np.negative
     remainder, floor_divide = np.remainder, np.floor_divide
-    abs, sign, floor, ceil, round, trunc = np.absolute, np.sign, np.floor, np.ceil, np.rint, np.trunc
+    abs, sign, floor, ceil, trunc = np.absolute, np.sign, np.floor, np.ceil, np.trunc
     exp, expm1, log, log1p, log2, log10 = np.exp, np.expm1, np.log, np.log1p, np.log2, np.log10
     sqrt, sin, cos, tan = np.sqrt, np.sin, np.cos, np.tan
     asin, acos, atan, atan2 = np.arcsin, np.arccos, np.arctan, np.arctan2
@@ -58,6 +58,10 @@ class NumPyMaths:
         np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.invert,
     )  # fmt: skip
     isnan, isinf, isfinite, square = np.isnan, np.isinf, np.isfinite, np.square
+
+    @staticmethod
+    def round(x: Array) -> Value:
+        return np.positive(x) if x.dtype.kind in "iu" else np.rint(x)  # np.rint of integers gives floats
 
     @staticmethod
     def where(condition: Any, a: Any, b: Any) -> Value:
@@ -162,7 +166,8 @@ class NumPyMaths:
 
     @staticmethod
     def slice(x: Array, key: Key) -> Value:
-        return x[key]
+        y = x[key]
+        return y if type(y) is ndarray else x[(*key, ...)]  # one element: a view, not a NumPy scalar
 
     @staticmethod
     def embed(x: Array, key: Key, shape: tuple[int, ...]) -> Value:

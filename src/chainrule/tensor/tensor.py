@@ -6,6 +6,7 @@ The operators are methods too: `methods.py` attaches them, and `methods.pyi` tel
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -14,7 +15,7 @@ from chainrule.dtypes import DType
 from chainrule.errors import ArgumentTypeError, DTypeError, GraphError
 from chainrule.tensor.arrays import array_of, dtype_of, numpy_dtype
 from chainrule.tensor.device import Device
-from chainrule.tensor.graph import Array, Edge, Leaf, Node, Watch, stamp
+from chainrule.tensor.graph import Array, Edge, Leaf, Node, Watch, stamp, write_to
 from chainrule.tensor.printing import describe
 
 if TYPE_CHECKING:
@@ -91,12 +92,15 @@ class Tensor(TensorMethods):
                     mend="Convert first: x.float().requires_grad_()",
                 )
             self.edge = Leaf(self.value, self)
+            self.edge.grad = self.__dict__.pop("_grad", None)
         elif not requires_grad and self.edge is not None:
             if isinstance(self.edge, Node):
                 raise GraphError(
                     "you can only change requires_grad flags of leaf variables",
                     mend="To use this result as a constant, take x.detach().",
                 )
+            if self.edge.grad is not None:
+                self.__dict__["_grad"] = self.edge.grad
             self.edge = None
         return self
 
@@ -122,7 +126,7 @@ class Tensor(TensorMethods):
         edge = self.edge
         if isinstance(edge, Node):
             return edge.watch.grad if edge.watch is not None else None
-        return None if edge is None else edge.grad
+        return self.__dict__.get("_grad") if edge is None else edge.grad
 
     @grad.setter
     def grad(self, grad: Tensor | None) -> None:
@@ -134,7 +138,9 @@ class Tensor(TensorMethods):
         elif isinstance(edge, Node):
             watch(edge).grad = grad
         elif grad is not None:
-            raise GraphError("this tensor does not require a gradient, so it has no .grad to set")
+            self.__dict__["_grad"] = grad
+        else:
+            self.__dict__.pop("_grad", None)
 
     def _check_grad(self, grad: Any) -> None:
         if not isinstance(grad, Tensor):
@@ -183,7 +189,8 @@ class Tensor(TensorMethods):
 
     @property
     def _version(self) -> int:
-        return self.edge.version if isinstance(self.edge, Leaf) else 0
+        write = write_to(self.value)
+        return 0 if write is None else write.count
 
     # ---- Python's and NumPy's protocols ----------------------------------------------------------------------
 
@@ -266,7 +273,7 @@ class Tensor(TensorMethods):
         return format(self.item(), spec) if spec and self.value.size == 1 else format(repr(self), spec)
 
     def __reduce__(self) -> Any:
-        return (rebuilt, (type(self), self.value, self.requires_grad, dict(self.__dict__)))
+        return (rebuilt, (type(self), self.value, self.requires_grad, own_attributes(self)))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         if isinstance(self.edge, Node):
@@ -274,8 +281,10 @@ class Tensor(TensorMethods):
                 "only tensors created explicitly by the user (graph leaves) support deepcopy",
                 mend="Copy x.detach() or use x.clone().",
             )
-        copied = rebuilt(type(self), self.value.copy(), self.requires_grad, dict(self.__dict__))
+        kind = Tensor if type(self).__reduce__ is not Tensor.__reduce__ else type(self)  # a View's copy is no view
+        copied = rebuilt(kind, self.value.copy(), self.requires_grad, {})
         memo[id(self)] = copied
+        copied.__dict__.update(deepcopy(own_attributes(self), memo))
         if self.grad is not None:
             copied.grad = wrap(self.grad.value.copy(), None)
         return copied
@@ -303,6 +312,11 @@ def wrap(value: Array, edge: Edge | None) -> Tensor:
     tensor.value = value
     tensor.edge = edge
     return tensor
+
+
+def own_attributes(tensor: Tensor) -> dict[str, Any]:
+    """What the user set on a tensor: `x.note = ...`."""
+    return {name: value for name, value in tensor.__dict__.items() if name != "_grad"}
 
 
 def rebuilt(kind: type[Tensor], value: Array, requires_grad: bool, attributes: dict[str, Any]) -> Tensor:

@@ -1,7 +1,7 @@
 """Views: tensors that look at another tensor's memory, and in-place writes through them.
 
-A View knows its parent and how it was taken from it. When the parent's history changes by an in-place
-write, the view's edge is made anew; when the view itself is written, the write is passed on to the parent.
+A View knows its parent and how it was taken from it. When an in-place write gave the parent a new history,
+the view's edge is made anew; when the view itself is written, the write is passed on to the parent.
 """
 
 from __future__ import annotations
@@ -15,17 +15,22 @@ from chainrule.ops.op import Op
 from chainrule.tensor.graph import Array, Edge, Leaf, Node, state
 from chainrule.tensor.numpy_maths import NumPyMaths
 from chainrule.tensor.plan import Plan, Step
-from chainrule.tensor.tensor import Tensor, rebuilt, wrap
+from chainrule.tensor.tensor import Tensor, own_attributes, rebuilt, wrap
 
 
 class View(Tensor):
-    """A Tensor whose elements are some of its parent's."""
+    """A Tensor whose elements are some of its parent's.
 
-    __slots__ = ("_own", "_seen", "op", "params", "parent")
+    `unrecorded` says that it was taken while no gradients were recorded: PyTorch refuses to differentiate
+    through writes to such a view, because its place in the history is unknown.
+    """
+
+    __slots__ = ("_own", "_seen", "op", "params", "parent", "unrecorded")
 
     parent: Tensor
     op: Op
     params: dict[str, Any]
+    unrecorded: bool
     _own: Edge | None
     _seen: Edge | None
 
@@ -34,8 +39,11 @@ class View(Tensor):
         """The view's own edge, made anew if the parent was rewritten since."""
         parent_edge = self.parent.edge
         if parent_edge is not self._seen:
+            if isinstance(parent_edge, Node):  # requires_grad_ and detach_ of the parent change no view
+                if self.unrecorded and not state.mode.grad:
+                    return None
+                self._own = _edge_after_a_write(self, parent_edge)
             self._seen = parent_edge
-            self._own = _view_node(self, parent_edge)
         return self._own
 
     @edge.setter
@@ -43,8 +51,12 @@ class View(Tensor):
         self._own = edge
         self._seen = self.parent.edge
 
+    def detach_(self) -> Tensor:
+        """Raises: the memory is the parent's, and so is the history."""
+        raise InPlaceError("Can't detach views in-place.", mend="Use detach() instead.")
+
     def __reduce__(self) -> Any:
-        return (rebuilt, (Tensor, self.value, self.requires_grad, dict(self.__dict__)))
+        return (rebuilt, (Tensor, self.value, self.requires_grad, own_attributes(self)))
 
 
 _new = object.__new__
@@ -52,23 +64,40 @@ _new = object.__new__
 
 def view_of(parent: Tensor, value: Array, node: Node | None, op: Op, params: dict[str, Any]) -> Tensor:
     """The result of a movement operator: a View if it shares the parent's memory, else a plain Tensor."""
-    if value.base is None:
+    base = value.base
+    if base is None or (base is not parent.value and base is not parent.value.base):  # reshape had to copy
         return wrap(value, node)
     view = _new(View)
     view.value, view.parent, view.op, view.params = value, parent, op, params
+    view.unrecorded = node is None and not state.mode.grad
     view._own = node
     view._seen = parent.edge
     return view
 
 
-def _view_node(view: View, parent_edge: Edge | None) -> Node | None:
-    """The node of taking the view now; None where nothing requires a gradient."""
-    if parent_edge is None or not state.mode.grad:
-        return None
-    plan = Plan(view.op, (True,))
+def _edge_after_a_write(view: View, parent_edge: Node) -> Node:
+    """The node of taking the view now.
+
+    Raises:
+        InPlaceError: if the view was taken under no_grad(), or the parent changed its shape in place.
+    """
+    refuse_unrecorded(view, "is used after the tensor it was taken from was modified inplace")
     x = view.parent.value
+    again = getattr(NumPyMaths, view.op.name)(x, **view.params)
+    if again.shape != view.value.shape or again.ctypes.data != view.value.ctypes.data:
+        raise InPlaceError("a view is used after the tensor it was taken from changed its shape in place.")
+    plan = Plan(view.op, (True,))
     offered = (x, view.value, *[view.params[p] for p in view.op.params], x.shape, x.dtype)
     return Node(plan, (parent_edge,), plan.save(offered), view.value.shape, view.params)
+
+
+def refuse_unrecorded(view: View, event: str) -> None:
+    """Raise InPlaceError for a view taken under no_grad()."""
+    if view.unrecorded:
+        raise InPlaceError(
+            f"a view was created in no_grad mode and {event} with grad mode enabled.",
+            mend="Take the view where gradients are recorded, or a detach() of it.",
+        )
 
 
 class _WrittenThrough:
@@ -117,4 +146,3 @@ def rebase(tensor: Tensor, edge: Edge | None) -> None:
     plan: Any = _WrittenThrough(old is not None)
     edges = (edge,) if old is None else (old, edge)
     rebase(parent, Node(plan, edges, (mask, (tensor.op.name, tensor.params)), parent.value.shape))
-

@@ -20,7 +20,7 @@ from chainrule.errors import ChainruleError, DataError, FileFormatError, StateEr
 from chainrule.interop.safetensors import load_file, load_metadata, save_file
 from chainrule.tensor.functions.random import Generator, default_generator, manual_seed
 from chainrule.tensor.tensor import Tensor, wrap
-from chainrule.train.files import replacing
+from chainrule.train.files import writing
 
 Array: TypeAlias = NDArray[Any]
 Arrays: TypeAlias = dict[str, Array]
@@ -101,8 +101,8 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
         FileWriteError: it cannot be written. What was there before is still there.
     """
     header = {"format": FORMAT, "state": json.dumps(checkpoint.state)}
-    with replacing(path) as temporary:
-        save_file(checkpoint.arrays, temporary, metadata=header)
+    with writing(path):
+        save_file(checkpoint.arrays, path, metadata=header)
 
 
 def load(path: Path) -> Checkpoint:
@@ -116,9 +116,12 @@ def load(path: Path) -> Checkpoint:
     if header.get("format") != FORMAT or "state" not in header:
         raise FileFormatError(f"{path} is not a checkpoint of format {FORMAT}")
     try:
-        return Checkpoint(arrays, json.loads(header["state"]))
+        state = json.loads(header["state"])
     except ValueError as error:
         raise FileFormatError(f"the checkpoint {path} is damaged", got=[str(error)]) from error
+    if not isinstance(state, dict) or not isinstance(state.get("epoch"), int):
+        raise FileFormatError(f"the checkpoint {path} is damaged", got=["it names no epoch"])
+    return Checkpoint(arrays, state)
 
 
 def load_arrays(path: Path) -> tuple[Arrays, Mapping[str, str]]:
@@ -154,8 +157,8 @@ def random_states(generators: Mapping[str, Generator]) -> Any:
     return {
         "default": default_generator.get_state(),
         "generators": {key: generator.get_state() for key, generator in generators.items()},
-        "numpy": [str(name), np.asarray(keys), int(position), int(has_gauss), float(cached)],
-        "python": [version, np.array(words, np.uint32), gauss],
+        "numpy": [str(name), np.asarray(keys, np.int64), int(position), int(has_gauss), float(cached)],
+        "python": [version, np.array(words, np.int64), gauss],
     }
 
 
@@ -165,6 +168,6 @@ def restore_random_states(states: Any, generators: Mapping[str, Generator]) -> N
     for key, generator in generators.items():
         generator.set_state(states["generators"][key])
     name, keys, position, has_gauss, cached = states["numpy"]
-    np.random.set_state((name, keys.value, position, has_gauss, cached))  # see seed_all
+    np.random.set_state((name, keys.value.astype(np.uint32), position, has_gauss, cached))  # see seed_all
     version, words, gauss = states["python"]
     random.setstate((version, tuple(int(word) for word in words.value), gauss))

@@ -5,18 +5,20 @@ A full disk, a crash or Ctrl-C leaves the file that was there before.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from chainrule.errors import ChainruleError, DataError, FileFormatError
+from chainrule.interop.safetensors import replacing
 
 _CHUNK = 1 << 20
+_NO_ROOM = tuple(getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG") if hasattr(errno, name))
 
 
 class FileWriteError(ChainruleError, OSError):
@@ -24,24 +26,16 @@ class FileWriteError(ChainruleError, OSError):
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A name to write to; what stands under it replaces `path` at the end of the block, if all went well.
+def writing(path: Path) -> Iterator[None]:
+    """Turns an error of the operating system within the block into one that names the file.
 
     Raises:
-        FileWriteError: the file cannot be written. What was at `path` is still there.
+        FileWriteError: the file cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        yield temporary
-        _flush_to_disk(temporary)
-        os.replace(temporary, path)
-        _flush_to_disk(path.parent)
+        yield
     except OSError as error:
-        if isinstance(error, ChainruleError):
-            raise
         raise cannot_write(path, error) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -50,12 +44,8 @@ def write_bytes(path: Path, content: bytes) -> None:
     Raises:
         FileWriteError: it cannot be written. What was there before is still there.
     """
-    with replacing(path) as temporary:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
-        try:
-            _write_all(descriptor, content)
-        finally:
-            os.close(descriptor)
+    with writing(path), replacing(path) as stream:
+        stream.write(content)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -74,14 +64,8 @@ def append_line(path: Path, line: str) -> None:
     Raises:
         FileWriteError: it cannot be written. The lines before stand; this one may stand in part.
     """
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-        try:
-            _write_all(descriptor, (line + "\n").encode("utf-8"))
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        raise cannot_write(path, error) from error
+    with writing(path), path.open("ab") as stream:
+        stream.write((line + "\n").encode("utf-8"))
 
 
 def cannot_write(path: Path, error: OSError) -> FileWriteError:
@@ -134,29 +118,3 @@ def sha256_of(path: Path) -> str:
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
     return digest.hexdigest()
-
-
-def _write_all(descriptor: int, content: bytes) -> None:
-    rest = memoryview(content)
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]
-
-
-def _flush_to_disk(path: Path) -> None:
-    """Waits until the disk has the file, or the names in a folder."""
-    if os.name != "posix" and path.is_dir():
-        return  # Windows has no such operation on folders
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _errno(*names: str) -> frozenset[int]:
-    import errno
-
-    return frozenset(getattr(errno, name) for name in names if hasattr(errno, name))
-
-
-_NO_ROOM = _errno("ENOSPC", "EDQUOT", "EFBIG")

@@ -174,7 +174,7 @@ def _own_test(folder: RunFolder, test: Feed | None, model: Any, loss: Any) -> tu
     evaluation = evaluate(model, loss, test)
     n = len(evaluation.outputs)
     inputs = test.inputs if isinstance(test, Examples) else evaluation.outputs
-    return Incoming(inputs, evaluation.targets, np.arange(n), range(n), "row"), evaluation.outputs
+    return Incoming(inputs, evaluation.targets, np.arange(n), range(1, n + 1), "test row"), evaluation.outputs
 
 
 def _incoming(data: str, treatment: Treatment, origin: Origin, data_folder: str | None) -> Incoming:
@@ -212,7 +212,7 @@ def _bundled(data: bundled.DataSet, treatment: Treatment) -> Incoming:
                  f"classes  {', '.join(data.class_names)}"],
         )  # fmt: skip
     n = len(data.targets)
-    return Incoming(treatment.apply(data.features), data.targets, np.arange(n), range(n), "row")
+    return Incoming(treatment.apply(data.features), data.targets, np.arange(n), range(1, n + 1), "row")
 
 
 def _predictions(

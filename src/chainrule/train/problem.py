@@ -81,7 +81,8 @@ class Problem:
 
     name is short, for folders and headings. validation and test are None where nothing is held out.
     outputs is how many numbers the model must give for an example, where there is no builder. treatment
-    prepares new data in the same way; lines say what was done, and how the rows were split.
+    prepares new data in the same way; lines say what was done and how the rows were split, columns what happens to
+    each column of a table.
     """
 
     name: str
@@ -92,6 +93,7 @@ class Problem:
     origin: Origin
     treatment: Treatment
     lines: tuple[str, ...]
+    columns: dict[str, str] = field(default_factory=dict)
     outputs: int | None = None
     built: Built | None = None
     citation: str | None = None

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from chainrule.report import (
+    Alignment,
     Block,
     Document,
     Facts,
@@ -64,7 +65,7 @@ class Outcome:
             "data": self.problem.origin.to_dict(),
             "task": self.problem.task,
             "rows": self.problem.sizes,
-            "treatment": list(self.problem.lines),
+            "treatment": [*self.problem.lines, *(f"{name}: {line}" for name, line in self.problem.columns.items())],
             "settings": self.settings.to_dict(),
             "model": self.model,
             "parameters": self.parameters,
@@ -118,6 +119,7 @@ def full_report(outcome: Outcome) -> str:
         Heading("Data"),
         Facts([("source", problem.citation or _source(outcome)), ("SHA-256", problem.origin.sha256)]),
         *(Paragraph(line) for line in problem.lines),
+        *([Facts(list(problem.columns.items()))] if problem.columns else []),
         Heading("Configuration"),
         Facts(_settings_in_words(outcome)),
     ]
@@ -164,12 +166,22 @@ def _metric_table(outcome: Outcome) -> Table:
     names = list(dict.fromkeys(name for metrics in outcome.metrics.values() for name in metrics))
     caption = "Errors in the unit of the target" if outcome.problem.task == "regression" else "Loss and accuracy"
     rows: list[list[Value]] = [
-        [part, outcome.problem.sizes.get(part), *(metrics.get(name) for name in names)]
+        [part, outcome.problem.sizes.get(part), *(_cell(name, metrics.get(name)) for name in names)]
         for part, metrics in outcome.metrics.items()
     ]
     if outcome.problem.task == "regression":
         caption += "; the loss is of the standardised target" if outcome.problem.outputs else ""
-    return Table(["part", "rows", *(NAMES.get(name, name) for name in names)], rows, caption=caption)
+    return _numbers_table(["part", "rows", *(NAMES.get(name, name) for name in names)], rows, caption)
+
+
+def _cell(name: str, value: float | None) -> Value:
+    return f"{value:.2%}" if name == "accuracy" and value is not None else value
+
+
+def _numbers_table(columns: list[str], rows: list[list[Value]], caption: str) -> Table:
+    """A table of a name and numbers, where percentages, which are texts, stand right as well."""
+    sides: list[Alignment] = ["left", *(["right"] * (len(columns) - 1))]  # type: ignore[list-item]  # literals
+    return Table(columns, rows, alignment=sides, caption=caption)
 
 
 def confusion_table(counts: list[list[int]], class_names: tuple[str, ...], rows: str) -> Table:
@@ -211,7 +223,10 @@ def _curves(outcome: Outcome) -> list[Block]:
                           [Series("validation", epochs, values)])  # fmt: skip
         blocks.append(Figure(chart, "On the validation rows, after each epoch."))
     layers = records[-1]["gradient_norms"]
-    norms = [Series(layer, epochs, [record["gradient_norms"].get(layer) for record in records]) for layer in layers]
+    norms = [
+        Series(f"layer {layer}", epochs, [record["gradient_norms"].get(layer) for record in records])
+        for layer in layers
+    ]
     blocks.append(
         Figure(
             LineChart("Gradient norm of each layer", "epoch", "norm", norms, log_y=True),
@@ -251,9 +266,9 @@ def prediction_summary(predictions: Predictions, out: str | None) -> Document:
         blocks.append(Facts([("predictions", out)]))
     if predictions.score:
         names, values = zip(*predictions.score.items(), strict=True)
-        rows: list[list[Value]] = [[len(predictions.labelled_rows), *values]]
-        caption = "Score, on the rows whose target is known"
-        blocks.append(Table(["rows", *(NAMES.get(name, name) for name in names)], rows, caption=caption))
+        scored: list[Value] = ["score", len(predictions.labelled_rows), *map(_cell, names, values)]
+        columns = ["", "rows", *(NAMES.get(name, name) for name in names)]
+        blocks.append(_numbers_table(columns, [scored], "On the rows whose target is known"))
     if predictions.confusion is not None and len(predictions.confusion) <= MOST_CLASSES_SHOWN:
         blocks.append(confusion_table(predictions.confusion, predictions.class_names, "Rows"))
     return Document(f"{predictions.source}: {count}", "", blocks)

@@ -20,7 +20,7 @@ from typing import Any
 from chainrule.errors import DataError, FileFormatError, UsageError
 from chainrule.interop.safetensors import save_file
 from chainrule.train.checkpoint import Arrays, load_arrays
-from chainrule.train.files import cannot_write, read_json, replacing, write_json, write_text
+from chainrule.train.files import cannot_write, read_json, write_json, write_text, writing
 from chainrule.train.loop import Record
 
 FORMAT = 1
@@ -91,8 +91,8 @@ class RunFolder:
 
     def write_model(self, weights: Arrays) -> None:
         """Writes model.safetensors, whole or not at all."""
-        with replacing(self.model) as temporary:
-            save_file(weights, temporary, metadata={"format": "chainrule"})
+        with writing(self.model):
+            save_file(weights, self.model, metadata={"format": "chainrule"})
 
     def read_model(self) -> Arrays:
         """The weights in model.safetensors.

@@ -239,9 +239,7 @@ def _with_place(error: NonFiniteLossError, folder: RunFolder, epoch: int) -> Non
     return NonFiniteLossError(error.what, got=error.got, where=error.where, mend=f"{error.mend}{kept}")
 
 
-def _finished(
-    prepared: Prepared, folder: RunFolder, records: list[Record], best: Best, stopped: str | None
-) -> Outcome:
+def _finished(prepared: Prepared, folder: RunFolder, records: list[Record], best: Best, stopped: str | None) -> Outcome:
     """Evaluates the weights of the best epoch and writes model, result and report."""
     problem = prepared.problem
     prepared.model.load_state_dict({name: wrap(array, None) for name, array in best.weights.items()})
@@ -354,6 +352,6 @@ def _config(request: Request, prepared: Prepared) -> dict[str, Any]:
         "request": replace(request, data=data, data_folder=folder).to_dict(),
         "origin": problem.origin.to_dict(),
         "treatment": problem.treatment.to_dict(),
-        "treatment_in_words": list(problem.lines),
+        "treatment_in_words": [*problem.lines, *(f"{name}: {line}" for name, line in problem.columns.items())],
         "citation": problem.citation,
     }

@@ -16,7 +16,7 @@ import numpy as np
 
 from chainrule.data import bundled
 from chainrule.data.splits import stratified_split
-from chainrule.data.tables import Table, fit_preparation, read_table, read_target, split_rows
+from chainrule.data.tables import Preparation, Table, fit_preparation, read_table, read_target, split_rows
 from chainrule.errors import DataError, UsageError
 from chainrule.train.builder import build
 from chainrule.train.config import DEFAULT_TEST_FRACTION, DEFAULT_VALIDATION, Request, suggestion
@@ -115,7 +115,9 @@ def as_table(data: bundled.DataSet) -> Table:
         name: data.features[:, i].astype(np.float64) for i, name in enumerate(data.feature_names)
     }
     columns[BUNDLED_TARGET] = [data.class_names[label] for label in data.targets]
-    return Table((*data.feature_names, BUNDLED_TARGET), columns, data.name, tuple(range(len(data.targets))), "row")
+    return Table(
+        (*data.feature_names, BUNDLED_TARGET), columns, data.name, tuple(range(1, len(data.targets) + 1)), "row"
+    )
 
 
 def _from_table(
@@ -160,12 +162,19 @@ def _from_table(
             _split_line(training, held, tested, f"{how}, seed {request.seed}"),
             "Statistics (medians, means, deviations, categories) are those of the training rows alone.",
             *preparation.notes[:1] * (len(training) + _n(held) + _n(tested) < len(table)),
-            *preparation.describe(),
         ),
+        columns=_columns(preparation),
         outputs=len(target.classes) if target.task == "classification" else 1,
         citation=citation,
         sizes=sizes_of(training, held, tested),
     )
+
+
+def _columns(preparation: Preparation) -> dict[str, str]:
+    """What happens to each column, in words, the target last."""
+    names = [*(treatment.name for treatment in preparation.treatments), preparation.target.name]
+    lines = zip(names, preparation.describe(), strict=True)
+    return {name: line.removeprefix(f"{name}: ") for name, line in lines}
 
 
 def _from_images(data: bundled.DataSet, request: Request, origin: Origin) -> Problem:

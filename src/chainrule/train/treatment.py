@@ -113,10 +113,10 @@ class PixelTreatment:
             value = pixels[tuple(outside[0])]
             raise DataError(
                 f"{path}: pixels must lie from 0 to {self.pixel_max:g}, as in training",
-                got=[f"{value:g} in row {outside[0][0]}"],
+                got=[f"{value:g} in row {outside[0][0] + 1}"],
             )
         labels, rows = self._labels(table) if table is not None else (np.zeros(0, np.int64),) * 2
-        positions = range(n) if table is None else table.positions
+        positions = range(1, n + 1) if table is None else table.positions
         return Incoming(self.apply(pixels), labels, rows, positions, "row" if table is None else table.unit)
 
     def _columns(self, table: Table) -> Array:
@@ -180,7 +180,7 @@ class AsGiven:
     def read(self, path: Path) -> Incoming:
         if path.suffix.lower() == ".npy":
             array = read_array(path)
-            positions: Sequence[int] = range(len(array))
+            positions: Sequence[int] = range(1, len(array) + 1)
             unit = "row"
         else:
             table = read_table(path)

@@ -134,8 +134,8 @@ class Checkpoints(Callback):
             FileFormatError: the checkpoint lacks something.
             StateError: it does not fit the model or the optimizer.
         """
-        state = unpack(checkpoint)
         try:
+            state = unpack(checkpoint)
             model.load_state_dict(state["model"])
             optimizer.load_state_dict(state["optimizer"])
             if scheduler is not None:

@@ -15,10 +15,10 @@ from chainrule.errors import ArgumentTypeError, DTypeError, InPlaceError, ShapeE
 from chainrule.tensor.dispatch import GATES
 from chainrule.tensor.functions import elementwise, movement, random, selection
 from chainrule.tensor.functions.random import Generator
-from chainrule.tensor.graph import Leaf, stamp, state, users_site
+from chainrule.tensor.graph import Edge, Kept, Leaf, Node, buffer_of, stamp, state, tick, users_site
 from chainrule.tensor.printing import describe
-from chainrule.tensor.tensor import Tensor, wrap
-from chainrule.tensor.views import View, rebase
+from chainrule.tensor.tensor import Tensor, replace_value, wrap
+from chainrule.tensor.views import View, rebase, refuse_unrecorded
 
 
 def write(target: Tensor, result: Tensor, by: str) -> Tensor:
@@ -30,7 +30,7 @@ def write(target: Tensor, result: Tensor, by: str) -> Tensor:
     """
     recording = state.mode.grad
     if recording and (target.edge is not None or result.edge is not None):
-        _refuse_leaves(target, by)
+        refuse_leaves(target, by)
     if result.value.shape != target.value.shape:
         raise ShapeError(
             f"{by}: output with shape {tuple(target.value.shape)} doesn't match the broadcast shape "
@@ -45,20 +45,50 @@ def write(target: Tensor, result: Tensor, by: str) -> Tensor:
             "memory location, or the memory is read-only.",
             mend="Please clone() the tensor before performing the operation.",
         )
+    edge = _history(target, result) if recording else None
     np.copyto(target.value, result.value, casting="same_kind")
     stamp(target.value, by, users_site(sys._getframe(1)))
     if isinstance(target.edge, Leaf):
         target.edge.version += 1
-    if recording:
-        edge = result.edge
-        if edge is not None and result.value.dtype != target.value.dtype:
-            edge = GATES["cast"](result, dtype=target.value.dtype).edge
-        if edge is not None or target.edge is not None:
-            rebase(target, edge)
+    if edge is not None:
+        rebase(target, edge)
     return target
 
 
-def _refuse_leaves(target: Tensor, by: str) -> None:
+def _history(target: Tensor, result: Tensor) -> Edge | None:
+    """The edge of a tensor after the write: the result's, or one that stops the gradient of what was there."""
+    if result.edge is None:
+        if target.edge is None:
+            return None
+        everything = (slice(None),) * target.value.ndim
+        return GATES["assign"](target, GATES["cast"](result, dtype=target.value.dtype), key=everything).edge
+    if result.value.dtype != target.value.dtype:
+        return GATES["cast"](result, dtype=target.value.dtype).edge
+    return result.edge
+
+
+def keep_old_values(edge: Edge | None, target: Tensor, since: int) -> None:
+    """Give the nodes made since then copies of what they saved of a tensor that is about to be overwritten."""
+    owner = buffer_of(target.value)
+
+    def kept(value: Any) -> Any:
+        if isinstance(value, np.ndarray):
+            return value.copy() if buffer_of(value) is owner else value
+        return [kept(v) for v in value] if type(value) is list else value
+
+    edges = [edge]
+    while edges:
+        node = edges.pop()
+        if isinstance(node, Node) and node.order > since:
+            if node.saved is not None:
+                node.saved = tuple([kept(value) for value in node.saved])
+            if node.kept is not None:
+                node.kept = Kept(tuple([kept(value) for value in node.kept.inputs]), kept(node.kept.result))
+            edges += node.edges
+
+
+def refuse_leaves(target: Tensor, by: str) -> None:
+    """Raise InPlaceError for a leaf that requires a gradient, and for a view of one."""
     if isinstance(target.edge, Leaf):
         raise InPlaceError(
             f"{by}: a leaf Variable that requires grad is being used in an in-place operation.",
@@ -66,6 +96,7 @@ def _refuse_leaves(target: Tensor, by: str) -> None:
             mend="Write under chainrule.no_grad(), or use the operation that makes a new tensor.",
         )
     while isinstance(target, View):
+        refuse_unrecorded(target, f"is being modified inplace by {by}")
         target = target.parent
         if isinstance(target.edge, Leaf):
             raise InPlaceError(
@@ -79,7 +110,10 @@ def in_place(name: str, function: Callable[..., Tensor]) -> Callable[..., Tensor
     """`name_`: the method that computes `function(x, ...)` and writes it into x."""
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        return write(self, function(self, *args, **kwargs), f"{name}_")
+        since = tick()
+        result = function(self, *args, **kwargs)
+        keep_old_values(result.edge, self, since)
+        return write(self, result, f"{name}_")
 
     method.__name__ = method.__qualname__ = f"{name}_"
     method.__doc__ = f"`{name}` in place: writes the result into this tensor's memory and returns the tensor."
@@ -169,32 +203,45 @@ def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None
     return _drawn(self, random.uniform(self.value.shape, np.dtype(np.float64), generator) < chance, "bernoulli_")
 
 
-def _reshaped(self: Tensor, result: Tensor) -> Tensor:
+def _reshaped(self: Tensor, move: Callable[[Tensor], Tensor]) -> Tensor:
     """This tensor with another shape over the same elements: unsqueeze_, squeeze_, t_ ..."""
-    if isinstance(self.edge, Leaf):
+    if isinstance(self.edge, Leaf) and state.mode.grad:
         raise InPlaceError("a leaf Variable that requires grad cannot change its shape in place.")
-    self.value, self.edge = result.value, result.edge
+    if isinstance(self, View):  # a view of what it was before
+        before = object.__new__(View)
+        for slot in ("value", *View.__slots__):
+            setattr(before, slot, getattr(self, slot))
+        result = move(before)
+        for slot in View.__slots__ if isinstance(result, View) else ():
+            setattr(self, slot, getattr(result, slot))
+        self.value = result.value
+        return self
+    result = move(self)
+    if isinstance(self.edge, Leaf):
+        replace_value(self, result.value)
+    else:
+        self.value, self.edge = result.value, result.edge
     return self
 
 
 def unsqueeze_(self: Tensor, dim: int) -> Tensor:
     """This tensor with a new axis of size 1."""
-    return _reshaped(self, movement.unsqueeze(self, dim))
+    return _reshaped(self, lambda x: movement.unsqueeze(x, dim))
 
 
 def squeeze_(self: Tensor, dim: Any = None) -> Tensor:
     """This tensor without axes of size 1."""
-    return _reshaped(self, movement.squeeze(self, dim))
+    return _reshaped(self, lambda x: movement.squeeze(x, dim))
 
 
 def t_(self: Tensor) -> Tensor:
     """This matrix transposed."""
-    return _reshaped(self, movement.t(self))
+    return _reshaped(self, movement.t)
 
 
 def transpose_(self: Tensor, dim0: int, dim1: int) -> Tensor:
     """This tensor with two axes exchanged."""
-    return _reshaped(self, movement.transpose(self, dim0, dim1))
+    return _reshaped(self, lambda x: movement.transpose(x, dim0, dim1))
 
 
 def resize_(self: Tensor, *sizes: Any) -> Tensor:

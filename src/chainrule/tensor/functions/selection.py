@@ -6,8 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.errors import ArgumentError, ArgumentTypeError, DTypeError, IndexOutOfRangeError, ShapeError
+from chainrule.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    DTypeError,
+    IndexOutOfRangeError,
+    InPlaceError,
+    ShapeError,
+)
 from chainrule.shapes import normal_axis
+from chainrule.tensor.arrays import array_of
 from chainrule.tensor.dispatch import GATES
 from chainrule.tensor.functions.reduction import ValuesAndIndices, with_numpys_names
 from chainrule.tensor.graph import Array, state
@@ -34,32 +42,31 @@ def setitem(input: Tensor, key: Any, value: Any) -> None:
         InPlaceError: on a leaf that requires a gradient, outside no_grad().
         ShapeError: if value does not fit.
     """
-    from chainrule.tensor.functions.creation import tensor
     from chainrule.tensor.functions.inplace import write
 
-    v = value if isinstance(value, Tensor) else tensor(value)
+    v = value if isinstance(value, Tensor) else wrap(array_of(value), None)
+    x, plain, indices = prepared(input, key)
     if state.mode.grad and (input.edge is not None or v.edge is not None):
-        x, plain, indices = prepared(input, key)
-        if x is not input:
-            raise ArgumentError("x[key] = value with a gradient takes no None in the key; reshape value instead")
-        cast = GATES["cast"](v, dtype=x.value.dtype)
-        write(input, GATES["assign"](x, cast, *indices, key=plain), "x[key] = value")
+        v = v if v.value.dtype == x.value.dtype else GATES["cast"](v, dtype=x.value.dtype)
+        write(x, GATES["assign"](x, v, *indices, key=plain), "x[key] = value")
         return
-    raw = numpy_key(input, key)
+    if not x.value.flags.writeable:
+        raise InPlaceError(
+            "x[key] = value: more than one element of x refers to a single memory location, or the memory is read-only.",
+            got=[describe("x", input)],
+            mend="Please clone() the tensor before performing the operation.",
+        )
+    places = iter([i.value for i in indices])
+    raw = tuple([next(places) if part is None else part for part in plain])
     try:
-        input.value[raw] = v.value
+        x.value[raw] = v.value
     except ValueError as error:
         raise ShapeError(
-            f"x[key] = value: {error}", got=[describe("x[key]", input.value[raw]), describe("value", v)]
+            f"x[key] = value: {error}", got=[describe("x[key]", x.value[raw]), describe("value", v)]
         ) from None
     except IndexError as error:
         raise IndexOutOfRangeError(f"x[key] = value: {error}", got=[describe("x", input)]) from None
     wrote(input)
-
-
-def numpy_key(input: Tensor, key: Any) -> tuple[Any, ...]:
-    """The key in NumPy's own terms."""
-    return tuple([part.value if isinstance(part, Tensor) else part for part in _parts(key)])
 
 
 def _parts(key: Any) -> tuple[Any, ...]:
@@ -72,8 +79,11 @@ def prepared(input: Tensor, key: Any) -> tuple[Tensor, tuple[Any, ...], list[Ten
     """What the operators slice and take need: x with its new axes, the key, and its index arrays.
 
     None in the user's key becomes an axis of size 1; Ellipsis is written out; masks become indices; the
-    returned key has None where an index array stands.
+    returned key has None where an index array stands. Beside index arrays, integers select first, as in
+    PyTorch (to NumPy an integer is one more index array, and x[0, :, [1, 2]] has its axes exchanged).
     """
+    if type(key) is int or type(key) is slice:
+        return input, (key,), []
     parts = [_part(p) for p in _parts(key)]
     shape = input.value.shape
     used = sum([p.ndim if _is_mask(p) else 0 if p is None or p is Ellipsis else 1 for p in parts])
@@ -112,6 +122,9 @@ def prepared(input: Tensor, key: Any) -> tuple[Tensor, tuple[Any, ...], list[Ten
             axis += 1
     sizes += shape[axis:]
     x = input if len(sizes) == len(shape) else GATES["reshape"](input, shape=tuple(sizes))
+    if indices and any(isinstance(p, int) for p in plain):
+        x = GATES["slice"](x, key=tuple([p if isinstance(p, int) else slice(None) for p in plain]))
+        plain = [p for p in plain if not isinstance(p, int)]
     while plain and plain[-1] == slice(None) and len(plain) > 1:
         plain.pop()
     return x, tuple(plain), indices
@@ -132,7 +145,11 @@ def _part(p: Any) -> Any:
     elif isinstance(p, bool | np.bool_):
         raise ArgumentTypeError("a single True or False is no index; use a mask of the tensor's shape")
     if isinstance(p, np.ndarray):
-        if p.dtype.kind not in "iub":
+        if p.dtype == np.uint8:
+            raise IndexOutOfRangeError(
+                "a uint8 tensor is no index: is it a mask or are they places?", mend="Say x[i.bool()] or x[i.long()]."
+            )
+        if p.dtype.kind not in "ib":
             raise IndexOutOfRangeError(f"tensors used as indices must be integers or bools, not {p.dtype}")
         return int(p) if p.ndim == 0 and p.dtype.kind != "b" else p
     if p is None or p is Ellipsis:
