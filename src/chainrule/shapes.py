@@ -80,9 +80,7 @@ def broadcast(*shapes: Shape) -> Shape:
 def stretched_axes(shape: Shape, source: Shape) -> Shape:
     """The axes of `shape` along which `source` was stretched to it."""
     lead = len(shape) - len(source)
-    return tuple(range(lead)) + tuple(
-        [i + lead for i, n in enumerate(source) if n == 1 and shape[i + lead] != 1]
-    )
+    return tuple(range(lead)) + tuple([i + lead for i, n in enumerate(source) if n == 1 and shape[i + lead] != 1])
 
 
 def filled_in(shape: Sequence[int], size: int) -> Shape:

@@ -14,6 +14,7 @@ from chainrule.dtypes import DType
 
 Reason = str | None
 
+
 def without_gate(point: Point) -> Reason:
     return None if has_gate(point.op) else "an update: it has a body and no gate"
 

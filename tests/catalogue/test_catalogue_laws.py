@@ -42,7 +42,9 @@ def resized(x: Array, shape: tuple[int, ...], shift: int) -> Array:
 @given(data=st.data())
 def test_a_broadcast_is_the_stretched_call_and_its_gradient_sums_back(point: Point, data: st.DataObject) -> None:
     case = point.inputs()
-    made = data.draw(mutually_broadcastable_shapes(num_shapes=len(case), min_dims=0, max_dims=3, max_side=3, min_side=0))
+    made = data.draw(
+        mutually_broadcastable_shapes(num_shapes=len(case), min_dims=0, max_dims=3, max_side=3, min_side=0)
+    )
     inputs = [resized(x, s, i) for i, (x, s) in enumerate(zip(case, made.input_shapes, strict=True))]
     stretched = [np.broadcast_to(x, made.result_shape) for x in inputs]
     y = call(point.op, tensors(inputs), point.params).value
@@ -95,7 +97,9 @@ def test_an_input_that_its_rule_does_not_read_enters_linearly(point: Point, s: i
 def test_the_pullback_is_the_transpose(point: Point) -> None:
     """<c, f(x + d) - f(x)> = <pullback(c), d>, exactly in small integers."""
     rng, places = point.random(), point.differentiable()
-    inputs = [x if i not in places else rng.integers(-9, 9, x.shape).astype(float) for i, x in enumerate(point.inputs())]
+    inputs = [
+        x if i not in places else rng.integers(-9, 9, x.shape).astype(float) for i, x in enumerate(point.inputs())
+    ]
     y = call(point.op, tensors(inputs), point.params).value
     c = rng.integers(-9, 9, y.shape).astype(float)
     for place, g in zip(places, gradients(point, inputs, places, c), strict=True):
@@ -106,6 +110,7 @@ def test_the_pullback_is_the_transpose(point: Point) -> None:
 
 
 # ---- masks ---------------------------------------------------------------------------------------------------
+
 
 @at(visited("masks"))
 def test_an_infinite_cotangent_makes_no_nan_in_a_masked_branch(point: Point) -> None:

@@ -102,7 +102,14 @@ def test_a_run_folder_holds_everything_and_other_programs_read_it(
     safetensors = pytest.importorskip("safetensors.numpy")
     result = trained(capsys, "iris", *QUICK, "--out", "run")
     run = tmp_path / "run"
-    names = {"config.json", "metrics.jsonl", "checkpoint.safetensors", "model.safetensors", "result.json", "report.html"}
+    names = {
+        "config.json",
+        "metrics.jsonl",
+        "checkpoint.safetensors",
+        "model.safetensors",
+        "result.json",
+        "report.html",
+    }
     assert {path.name for path in run.iterdir()} == names
     weights = safetensors.load_file(run / "model.safetensors")
     assert {name: array.shape for name, array in weights.items()} == {
@@ -176,7 +183,7 @@ def test_a_parquet_file_gives_the_same_result_as_the_csv_file(
 ) -> None:
     pyarrow = pytest.importorskip("pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")
-    rows = list(csv.DictReader(line(tmp_path / "t.csv").open(newline="")))
+    rows = list(csv.DictReader(line(tmp_path / "t.csv").read_text().splitlines()))
     columns = {name: [float(row[name]) for row in rows] for name in rows[0]}
     parquet.write_table(pyarrow.table(columns), tmp_path / "t.parquet")
     results = [trained(capsys, f"t.{kind}", "--target", "y", *QUICK) for kind in ("csv", "parquet")]
@@ -227,9 +234,7 @@ def test_every_schedule_moves_the_rate_as_it_says(capsys: pytest.CaptureFixture[
         assert rates[-1] < rates[4]
 
 
-@pytest.mark.parametrize(
-    "activation", ["relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "tanh", "sigmoid"]
-)
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "tanh", "sigmoid"])
 def test_every_activation_trains(capsys: pytest.CaptureFixture[str], activation: str) -> None:
     result = trained(capsys, "iris", "--activation", activation, "--epochs", "30", "--quiet")
     assert result["history"][-1]["train_loss"] < result["history"][0]["train_loss"]

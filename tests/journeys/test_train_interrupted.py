@@ -255,7 +255,7 @@ def test_a_checkpoint_of_another_network_does_not_fit(tmp_path: Path) -> None:
     other.mkdir()
     wider = interrupted(other, Request(data="iris", layers=(5,), epochs=5))
     (run / "checkpoint.safetensors").write_bytes((wider / "checkpoint.safetensors").read_bytes())
-    with pytest.raises((StateError, FileFormatError, RuntimeError), match="size mismatch|0.weight"):
+    with pytest.raises((StateError, FileFormatError, RuntimeError), match=r"size mismatch|0\.weight"):
         resume(run)
 
 

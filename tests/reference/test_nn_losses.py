@@ -189,6 +189,8 @@ BAD: list[tuple[str, Any]] = [
         "a weight of another type",
         lambda m, f: f.cross_entropy(m.zeros(2, 3), m.tensor([0, 1]), m.ones(3, dtype=m.float64)),
     ),
+    ("an ignored probability", lambda m, f: f.cross_entropy(m.zeros(2, 3), m.ones(2, 3), ignore_index=1)),
+    ("a weight for one class", lambda m, f: f.cross_entropy(m.zeros(2, 3), m.ones(2, 3), m.ones(1))),
     ("float labels", lambda m, f: f.cross_entropy(m.zeros(2, 3), m.tensor([0.0, 1.0]))),
     ("a smoothing above 1", lambda m, f: f.cross_entropy(m.zeros(2, 3), m.tensor([0, 1]), label_smoothing=1.5)),
     ("another reduction", lambda m, f: f.mse_loss(m.zeros(2), m.zeros(2), reduction="average")),

@@ -120,6 +120,13 @@ def test_dropout_of_channels_refuses_other_numbers_of_axes():
         F.dropout2d(cr.ones(2, 3, 4))
 
 
+def test_a_probability_outside_the_unit_interval_is_refused():
+    for drop in (F.dropout, F.dropout1d, F.dropout2d, F.dropout3d):
+        for p in (-0.1, 1.1, float("nan")):
+            with pytest.raises(ArgumentError, match="has to be between 0 and 1"):
+                drop(cr.ones(1, 1, 1, 1), p)
+
+
 def test_dropout_modules_follow_the_training_mode():
     x = cr.ones(4, 4, 4, 4)
     for module in (nn.Dropout(1.0), nn.Dropout1d(1.0), nn.Dropout2d(1.0), nn.Dropout3d(1.0)):
@@ -219,6 +226,16 @@ def test_clipping_survives_squares_that_overflow_and_counts_as_a_write():
     assert nn.utils.get_total_norm([]).item() == 0.0
     with pytest.warns(UserWarning, match="empty generator"):
         nn.utils.clip_grad_norm_((q for q in ()), 1.0)
+
+
+@pytest.mark.parametrize("clip", [nn.utils.clip_grad_norm_, nn.utils.clip_grad_value_])
+def test_clipping_is_seen_by_a_graph_that_reads_the_gradient(clip):
+    p = nn.Parameter(cr.ones(2))
+    p.grad = cr.tensor([3.0, 4.0])
+    y = (p * p.grad).sum()
+    clip(p, 0.1)
+    with pytest.raises(RuntimeError, match="modified by an inplace"):
+        y.backward()
 
 
 def test_a_vector_of_another_length_changes_no_parameter():

@@ -67,6 +67,19 @@ def test_a_hook_that_is_always_called_is_called_when_forward_fails():
     assert seen == [None]
 
 
+def test_a_hook_that_is_always_called_is_called_once():
+    module, seen = Scale(), []
+
+    def fail(*_):
+        raise KeyError("later")
+
+    module.register_forward_hook(lambda m, args, y: seen.append(y.tolist()), always_call=True)
+    module.register_forward_hook(fail)
+    with pytest.raises(KeyError, match="later"):
+        module(cr.ones(1))
+    assert seen == [[2.0]]
+
+
 def test_an_error_of_such_a_hook_is_told_and_does_not_hide_the_first():
     module = Scale()
 

@@ -49,8 +49,25 @@ def test_writing_to_the_private_mappings_is_writing_the_attribute():
         net._modules["steps"]
 
 
+def test_a_shared_parameter_is_listed_once():
+    net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    net[1].weight = net[0].weight
+    assert [n for n, _ in net.named_parameters()] == ["0.weight", "0.bias", "1.bias"]
+    assert len(list(net.named_parameters(remove_duplicate=False))) == 4
+    assert "1.weight" in net.state_dict()
+
+
+def test_a_second_init_keeps_the_members():
+    net = Net()
+    nn.Module.__init__(net)
+    assert len(list(net.parameters())) == 4
+
+
 def test_a_name_can_change_its_kind():
     net = Net()
+    net._parameters["body"] = nn.Parameter(cr.ones(1))
+    assert list(net._kinds)[-1] == "body"
+    net.body = nn.Linear(3, 4)
     net.body = nn.Parameter(cr.ones(1))
     assert [n for n, _ in net.named_parameters()] == ["body", "head.weight", "head.bias"]
     net.body = nn.ReLU()
@@ -134,7 +151,8 @@ def test_a_copy_has_its_own_memory_and_the_same_state_and_sharing(duplicate):
     other = duplicate(net)
     assert repr(other) == repr(net)
     assert other[0].weight is other[1].weight
-    assert not np.shares_memory(other[0].weight.value, net[0].weight.value)
+    for name in ("weight", "steps"):
+        assert not np.shares_memory(getattr(other[0], name).value, getattr(net[0], name).value)
     assert not other[2].training
     assert list(other.state_dict()) == list(net.state_dict())
     for a, b in zip(net.state_dict().values(), other.state_dict().values(), strict=True):
@@ -264,7 +282,8 @@ def test_zero_grad_takes_gradients_away_or_sets_them_to_zero():
     net.zero_grad(set_to_none=False)
     assert net.body.weight.grad is grad
     assert not grad.value.any()
-    net(cr.ones(1, 3)).sum().backward(create_graph=True)
+    (net(cr.ones(1, 3)) ** 2).sum().backward(create_graph=True)
+    assert net.head.bias.grad.edge is not None
     net.zero_grad(set_to_none=False)
     assert net.head.bias.grad.tolist() == [0.0, 0.0]
     assert net.head.bias.grad.edge is None

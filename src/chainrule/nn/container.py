@@ -27,7 +27,7 @@ class _Numbered(Module):
         return [name for name, _ in self._own(self._member_kind)]
 
     def _place(self, index: int, room: int | None = None) -> int:
-        """The index counted from 0.
+        """The index as an int, if it is one of `room` places.
 
         Raises:
             IndexOutOfRangeError: if there is no such place.
@@ -36,7 +36,7 @@ class _Numbered(Module):
         i = index.__index__()
         if not -n <= i < n:
             raise IndexOutOfRangeError(f"index {i} is out of range: {type(self).__name__} has {len(self)} members")
-        return i % n
+        return i
 
     def _add(self, name: str, value: Any) -> None:
         self.add_module(name, value)

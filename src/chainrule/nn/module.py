@@ -6,6 +6,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
+
 from chainrule import dtypes
 from chainrule.errors import ArgumentError, ArgumentTypeError, UnsupportedError
 from chainrule.nn.hooks import Hook, Hooks, call_with_hooks, enter
@@ -272,8 +274,16 @@ class Module:
 
     def modules(self) -> Iterator[Module]:
         """The module itself and every module below it, each once."""
-        for _, module in self.named_modules():
-            yield module
+        return iter(self._all_modules({}))
+
+    def _all_modules(self, found: dict[Module, None]) -> dict[Module, None]:
+        """`modules()` as the keys of a dictionary, without paths: what zero_grad does in every step."""
+        if self not in found:
+            found[self] = None
+            for _, module in self._own(MODULE):
+                if module is not None:
+                    module._all_modules(found)
+        return found
 
     def named_modules(
         self, memo: set[Module] | None = None, prefix: str = "", remove_duplicate: bool = True
@@ -359,17 +369,18 @@ class Module:
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Take the gradients of all parameters away, or set their elements to 0."""
-        for p in self.parameters():
-            grad = p.grad
-            if grad is None:
-                continue
-            if set_to_none:
-                p.grad = None
-            elif grad.edge is not None:
-                p.grad = wrap(grad.value * 0, None)
-            else:
-                grad.value[...] = 0
-                wrote(grad)
+        for module in self.modules():
+            for _, p in module._own(PARAMETER):
+                grad = None if p is None else p.grad
+                if grad is None:
+                    continue
+                if set_to_none:
+                    p.grad = None
+                elif grad.edge is not None:
+                    p.grad = wrap(np.zeros_like(grad.value), None)
+                else:
+                    grad.value[...] = 0
+                    wrote(grad)
 
     # ---- element types and devices ---------------------------------------------------------------------------
 
@@ -591,7 +602,6 @@ def _replace(p: Parameter, fn: Callable[[Tensor], Tensor]) -> None:
     if value is p.value:
         return
     grad = p.grad
-    p.grad = None
     replace_value(p, value)
     if grad is not None:
         p.grad = fn(grad.detach())

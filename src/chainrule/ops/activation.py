@@ -48,7 +48,7 @@ logsigmoid.cases([*POINTS, 0.0])
 logsigmoid.cases([-700.0, 30.0], tag="extreme")
 
 
-@elementwise(symbol=r"\operatorname{ReLU}", source="Nair and Hinton 2010")
+@elementwise(takes="number", symbol=r"\operatorname{ReLU}", source="Nair and Hinton 2010")
 def relu(m: Maths, x: Value) -> Value:
     """max(x, 0); the slope at 0 is 0."""
     return m.maximum(x, 0)
@@ -78,7 +78,7 @@ hardtanh.cases([-2.0, -0.5, 0.5, 3.0], ([-2.0, 0.7, 3.0], {"min_val": -1.5, "max
 hardtanh.cases([-1.0, 1.0], tag="kink")
 
 
-@elementwise(source="Krizhevsky 2010")
+@elementwise(takes="number", source="Krizhevsky 2010")
 def relu6(m: Maths, x: Value) -> Value:
     """min(max(x, 0), 6)."""
     return m.minimum(m.maximum(x, 0), 6)

@@ -24,7 +24,7 @@ add.cases(([1.0, 2.0], [1.0, 2.0, 3.0]), tag="rejected")
 add.cases(([1e300, -1e300], [1e300, 1e-300]), tag="extreme")
 
 
-@elementwise.primitive(symbol="-")
+@elementwise.primitive(takes="number", symbol="-")
 def sub(m: Maths, a: Value, b: Value) -> Value:
     """The difference a - b."""
     return m.sub(a, b)
@@ -60,7 +60,7 @@ div.cases(([-1.5, 2.0], [0.25, 3.0]), ([[1.0], [2.0]], [0.5, -0.5, 4.0]))
 div.cases(([1.0, 2.0], [1.0, 2.0, 3.0]), tag="rejected")
 
 
-@elementwise.primitive
+@elementwise.primitive(takes="number")
 def floor_divide(m: Maths, a: Value, b: Value) -> Value:
     """The largest integer not above a / b."""
     return m.floor_divide(a, b)
@@ -69,7 +69,7 @@ def floor_divide(m: Maths, a: Value, b: Value) -> Value:
 floor_divide.cases(([-7.0, 7.0, 5.5], [2.0, -2.0, 0.5]))
 
 
-@elementwise.primitive
+@elementwise.primitive(takes="number")
 def remainder(m: Maths, a: Value, b: Value) -> Value:
     """a - b floor(a / b): it has the sign of b."""
     return m.remainder(a, b)
@@ -80,7 +80,7 @@ remainder.pullback("b")(lambda m, g, a, b: -g * m.floor(a / b))
 remainder.cases(([-7.3, 7.3, 5.6], [2.0, -2.0, 0.5]))
 
 
-@elementwise.primitive
+@elementwise.primitive(takes="number")
 def pow_(m: Maths, a: Value, b: Value) -> Value:
     """The power a^b; nan for a negative base with a fractional exponent."""
     return m.pow(a, b)
@@ -98,6 +98,8 @@ def through_base(m: Maths, g: Value, a: Value, b: Value) -> Value:
 @pow_.pullback("b")
 def through_exponent(m: Maths, g: Value, a: Value, b: Value, y: Value) -> Value:
     """a^b log a, and 0 where a = 0 and b >= 0."""
+    if isinstance(a, (int, float)):
+        a = m.zeros(shape=(), dtype=b.dtype) + a
     at_zero = m.logical_and(m.eq(a, 0), b >= 0)
     return m.where(at_zero, 0, g * (y * m.log(m.where(at_zero, 1, a))))
 
@@ -106,7 +108,7 @@ pow_.cases(([0.5, 2.0, 3.0], [2.0, -1.5, 0.5]), ([[1.5], [0.5]], [2.0, 0.0, -1.0
 pow_.cases(([0.0, 0.0, 1.0], [2.0, 0.0, 0.0]), tag="kink")
 
 
-@elementwise.primitive(symbol="-")
+@elementwise.primitive(takes="number", symbol="-")
 def neg(m: Maths, x: Value) -> Value:
     """-x."""
     return m.neg(x)
@@ -116,7 +118,7 @@ neg.derivative("x")(lambda m: -1)
 neg.cases([-2.0, 0.0, 3.0])
 
 
-@elementwise(symbol=r"{}^2")
+@elementwise(takes="number", symbol=r"{}^2")
 def square(m: Maths, x: Value) -> Value:
     """x^2."""
     return x * x
@@ -244,31 +246,31 @@ def flat(m: Maths, g: Value) -> Value:
     return m.zeros(shape=g.shape, dtype=g.dtype)
 
 
-@elementwise.primitive
+@elementwise.primitive(takes="number")
 def sign(m: Maths, x: Value) -> Value:
     """-1, 0 or 1; the slope is 0 everywhere."""
     return m.sign(x)
 
 
-@elementwise.primitive
+@elementwise.primitive(takes="number")
 def floor(m: Maths, x: Value) -> Value:
     """The largest integer not above x; the slope is 0 everywhere."""
     return m.floor(x)
 
 
-@elementwise.primitive
+@elementwise.primitive(takes="number")
 def ceil(m: Maths, x: Value) -> Value:
     """The smallest integer not below x; the slope is 0 everywhere."""
     return m.ceil(x)
 
 
-@elementwise.primitive
+@elementwise.primitive(takes="number")
 def round_(m: Maths, x: Value) -> Value:
     """The nearest integer, halves to the even one; the slope is 0 everywhere."""
     return m.round(x)
 
 
-@elementwise.primitive
+@elementwise.primitive(takes="number")
 def trunc(m: Maths, x: Value) -> Value:
     """The integer part, towards 0; the slope is 0 everywhere."""
     return m.trunc(x)

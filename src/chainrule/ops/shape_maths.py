@@ -22,6 +22,8 @@ from chainrule.shapes import Shape
 def result_of(op: Op, inputs: Sequence[Any], params: dict[str, Any]) -> tuple[Shape, DType]:
     """The shape and the element type that an operator returns; of an update, those of the new parameter.
 
+    Where PyTorch says "the default float" the promise is float32.
+
     Args:
         op: an operator of the catalogue.
         inputs: by position: anything with `shape` and `dtype`, a Python number where the operator takes one,
@@ -137,8 +139,7 @@ def operand_type(op: Op, inputs: Sequence[Any]) -> DType | None:
     for i, x in shared:
         if not isinstance(x, Abstract) and not (op.converts and type(x) in (float, int, bool)):
             raise ArgumentTypeError(
-                f"{op.name}(): argument '{input_name(op, i)}' (position {i + 1}) must be Tensor, "
-                f"not {type(x).__name__}"
+                f"{op.name}(): argument '{input_name(op, i)}' (position {i + 1}) must be Tensor, not {type(x).__name__}"
             )
     common = dtypes.promote_all([_operand(x) for _, x in shared])
     got = [f"{input_name(op, i)}  {x.shape}  {x.dtype.name}" for i, x in shared if isinstance(x, Abstract)]
@@ -146,14 +147,14 @@ def operand_type(op: Op, inputs: Sequence[Any]) -> DType | None:
         raise DTypeError(
             f"{op.name} takes floating-point tensors, not {common}", got=got, mend="Convert first: x.float()"
         )
+    if op.takes == "number" and common is dtypes.bool_:
+        raise DTypeError(
+            f"{op.name} is not defined for bool tensors", got=got, mend="Use logical_and, logical_xor, logical_not."
+        )
     if op.result == "float" and not common.is_floating_point:
         common = dtypes.float32
     if not op.converts and any(x.dtype is not common for _, x in shared):
         raise DTypeError(f"{op.name}: expected one element type", got=got)
-    if common is dtypes.bool_ and op.name in ("sub", "neg"):
-        raise DTypeError(
-            f"{op.name} is not defined for bool tensors", mend="Use logical_xor or logical_not."
-        )
     return common
 
 

@@ -157,8 +157,12 @@ class NumPyMaths:
         return x.T if x.ndim == 2 else x.swapaxes(-1, -2)
 
     @staticmethod
+    def flip(x: Array, axes: tuple[int, ...]) -> Value:
+        return np.flip(x, axes).copy()  # in memory of its own, as in PyTorch
+
+    @staticmethod
     def broadcast_to(x: Array, shape: tuple[int, ...]) -> Value:
-        if x.size == 1 and x.ndim <= len(shape) and type(x) is ndarray and x.dtype.kind == "f":  # np.broadcast_to takes 4 us
+        if x.size == 1 and type(x) is ndarray and x.dtype.kind == "f" and x.ndim <= len(shape):  # NumPy's takes 4 us
             y = ndarray(shape, x.dtype, x, 0, (0,) * len(shape))
             y.flags.writeable = False
             return y

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.data.dataset import Dataset, Subset, TensorDataset
+from chainrule.data.dataset import Dataset, IterableDataset, Subset, TensorDataset
 from chainrule.data.loader import DataLoader
 from chainrule.data.splits import random_split_indices, stratified_split
 from chainrule.errors import ArgumentError, DataError, UsageError
@@ -199,10 +199,12 @@ def _problem(result: dict[str, Any], request: Request, origin: Origin) -> Proble
     return problem
 
 
-def _part(value: Any, what: str) -> Examples | Dataset | DataLoader:
+def _part(value: Any, what: str) -> Examples | Dataset[Any] | DataLoader[Any]:
     """A part of the data: in memory where it is a pair of arrays or a TensorDataset, else as it came."""
     if isinstance(value, TensorDataset) and len(value.tensors) == 2:
         value = value.tensors
+    if isinstance(value, IterableDataset):
+        raise DataError(f"{what}: an IterableDataset has no order to split", mend="Wrap it in a DataLoader.")
     if isinstance(value, DataLoader | Dataset):
         return value
     if not isinstance(value, tuple | list) or len(value) != 2:
@@ -283,16 +285,19 @@ def _first(part: Any) -> tuple[Array, Array]:
         if not len(part):
             raise DataError("the training data has no rows")
         return part.inputs[0], np.asarray(part.targets[0])
-    dataset = part.dataset if isinstance(part, DataLoader) else part
     try:
-        item = dataset[0]
-        inputs, target = item
-    except (TypeError, ValueError, IndexError, NotImplementedError) as error:
+        inputs, target = next(iter(part)) if isinstance(part, DataLoader) else part[0]
+    except (TypeError, ValueError, IndexError, StopIteration) as error:
         raise DataError(
-            "an example of a Dataset must be a pair (inputs, target)",
-            got=[f"dataset[0] failed: {type(error).__name__}: {error}"],
+            "a Dataset gives pairs (input, target), and a DataLoader batches of them",
+            got=[f"the first one failed: {type(error).__name__}: {error}"],
         ) from error
-    return tuple(np.asarray(x.detach().numpy() if isinstance(x, Tensor) else x) for x in (inputs, target))  # type: ignore[return-value]  # two of them
+    of_batch = isinstance(part, DataLoader)
+    return _as_array(inputs[0] if of_batch else inputs), _as_array(target[0] if of_batch else target)
+
+
+def _as_array(value: Any) -> Array:
+    return np.asarray(value.detach().numpy() if isinstance(value, Tensor) else value)
 
 
 # ---- parts and batches -----------------------------------------------------------------------------------
@@ -328,15 +333,18 @@ def _split(whole: Any, request: Request) -> tuple[Any, Any, str]:
 
 
 def _batched(part: Any, request: Request) -> Feed:
+    """What the training loop takes: a Dataset in shuffled batches."""
     if isinstance(part, Dataset):
         return DataLoader(part, batch_size=request.batch_size or DEFAULT_BATCH_SIZE, shuffle=True)
-    return part  # type: ignore[no-any-return]  # Examples or DataLoader
+    feed: Feed = part
+    return feed
 
 
 def _unshuffled(part: Any, request: Request) -> Feed | None:
     if isinstance(part, Dataset):
         return DataLoader(part, batch_size=request.batch_size or DEFAULT_BATCH_SIZE)
-    return part  # type: ignore[no-any-return]  # Examples, DataLoader or None
+    feed: Feed | None = part
+    return feed
 
 
 def _length(part: Any) -> int:

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from chainrule import nn, optim
+from chainrule.errors import UsageError
 from chainrule.optim import lr_scheduler
 from chainrule.train.config import ACTIVATIONS, LOSSES, Settings
 
@@ -57,7 +58,12 @@ def build_schedule(optimizer: Any, settings: Settings, batches: int | None) -> t
     if settings.schedule == "step":
         return lr_scheduler.StepLR(optimizer, step_size=max(1, -(-settings.epochs // 3)), gamma=0.1), False
     if settings.schedule == "onecycle":
+        if batches is None:
+            raise UsageError(
+                "--schedule onecycle needs to know how many batches an epoch has, and this DataLoader cannot say",
+                mend="Choose another schedule.",
+            )
         highest = [group["lr"] for group in optimizer.param_groups]
-        steps = settings.epochs * (batches or 1)
+        steps = settings.epochs * batches
         return lr_scheduler.OneCycleLR(optimizer, max_lr=highest, total_steps=steps), True
     return None, False

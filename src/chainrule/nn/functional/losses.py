@@ -136,7 +136,7 @@ def _of_probabilities(
     input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int, reduction: str, label_smoothing: float
 ) -> Tensor:
     if ignore_index >= 0:
-        raise ArgumentError("cross_entropy: ignore_index is not supported for floating point target")
+        raise OutsideRange("cross_entropy: ignore_index is not supported for floating point target")
     shape = input.value.shape
     if not shape:
         raise ShapeError("cross_entropy: the input has no axis of classes", got=[describe("input", input)])

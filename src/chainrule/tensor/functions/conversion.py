@@ -71,12 +71,21 @@ def type(input: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
     if dtype is None:
         return f"chainrule.{_TYPE_NAMES[input.dtype.name]}Tensor"
     if isinstance(dtype, str):
-        wanted = dtype.rpartition(".")[2].removesuffix("Tensor")
-        names = [name for name, legacy in _TYPE_NAMES.items() if legacy == wanted]
-        if not names:
-            raise ArgumentTypeError(f"invalid type: {dtype!r}")
-        dtype = dtypes.dtype_named(names[0])
+        dtype = dtype_of_legacy_name(dtype)
     return to(input, getattr(dtype, "dtype", dtype))
+
+
+def dtype_of_legacy_name(name: str) -> DType:
+    """float64 for "DoubleTensor" or "torch.DoubleTensor".
+
+    Raises:
+        ArgumentTypeError: for any other name.
+    """
+    wanted = name.rpartition(".")[2].removesuffix("Tensor")
+    names = [ours for ours, legacy in _TYPE_NAMES.items() if legacy == wanted]
+    if not names:
+        raise ArgumentTypeError(f"invalid type: {name!r}")
+    return dtypes.dtype_named(names[0])
 
 
 def type_as(input: Tensor, other: Tensor) -> Tensor:

@@ -64,7 +64,7 @@ def _history(target: Tensor, result: Tensor) -> Edge | None:
         return GATES["assign"](target, GATES["cast"](result, dtype=target.value.dtype), key=everything).edge
     if result.value.dtype != target.value.dtype:
         return GATES["cast"](result, dtype=target.value.dtype).edge
-    return result.edge
+    return GATES["clone"](result).edge if isinstance(result.edge, Leaf) else result.edge
 
 
 def keep_old_values(edge: Edge | None, target: Tensor, since: int) -> None:

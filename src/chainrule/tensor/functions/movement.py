@@ -225,7 +225,8 @@ def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
 
 def flip(input: Tensor, *dims: Any) -> Tensor:
     """The elements in the opposite order along the axes."""
-    return GATES["flip"](input, axes=sizes_of(dims))
+    axes = normal_axes(sizes_of(dims), input.value.ndim) if dims and dims != ((),) else ()
+    return GATES["flip"](input, axes=axes) if axes else GATES["clone"](input)
 
 
 def fliplr(input: Tensor) -> Tensor:
@@ -363,14 +364,16 @@ def triu(input: Tensor, diagonal: int = 0) -> Tensor:
 
 
 def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
-    """The diagonal of the matrices in two axes, as the last axis."""
+    """The diagonal of the matrices in two axes, as the last axis: a view if the rows lie evenly in memory."""
     x = movedim(input, (dim1, dim2), (-2, -1))
+    if x.value.strides[-1] > x.value.strides[-2]:  # of a transpose: the same elements, rows and columns exchanged
+        x, offset = GATES["mT"](x), -offset
     n, m = x.value.shape[-2:]
     size = max(min(n, m - offset) if offset >= 0 else min(n + offset, m), 0)
-    rows = np.arange(size) - min(offset, 0)
-    columns = np.arange(size) + max(offset, 0)
-    key = (slice(None),) * (x.value.ndim - 2) + (None, None)
-    return GATES["take"](x, wrap(rows, None), wrap(columns, None), key=key)
+    first = offset if offset >= 0 else -offset * m
+    flat = GATES["reshape"](x, shape=(*x.value.shape[:-2], n * m))
+    along_rows = slice(first, first + size * (m + 1) - m if size else first, m + 1)
+    return GATES["slice"](flat, key=(slice(None),) * (x.value.ndim - 2) + (along_rows,))
 
 
 def diag(input: Tensor, diagonal: int = 0) -> Tensor:

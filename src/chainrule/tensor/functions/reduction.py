@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from chainrule.errors import ArgumentError, DTypeError, ShapeError
-from chainrule.shapes import Axes, normal_axis
+from chainrule.shapes import Axes, normal_axes, normal_axis
 from chainrule.tensor.arrays import numpy_dtype
 from chainrule.tensor.dispatch import GATES
 from chainrule.tensor.printing import describe
@@ -118,17 +118,23 @@ def _not_empty(input: Tensor, name: str, dim: int | None) -> None:
         )
 
 
+def _none_empty(input: Tensor, name: str, dim: Any) -> None:
+    """The same for several axes; all of them for ()."""
+    for axis in normal_axes(axes_of(dim), input.value.ndim):
+        _not_empty(input, name, axis)
+
+
 @with_numpys_names
 def amax(input: Tensor, dim: Axes = (), keepdim: bool = False) -> Tensor:
     """The largest element over the axes; elements that tie share the gradient."""
-    _not_empty(input, "amax", None)
+    _none_empty(input, "amax", dim)
     return GATES["amax"](input, axis=axes_of(dim) if dim != () else None, keepdims=keepdim)
 
 
 @with_numpys_names
 def amin(input: Tensor, dim: Axes = (), keepdim: bool = False) -> Tensor:
     """The smallest element over the axes; elements that tie share the gradient."""
-    _not_empty(input, "amin", None)
+    _none_empty(input, "amin", dim)
     return GATES["amin"](input, axis=axes_of(dim) if dim != () else None, keepdims=keepdim)
 
 

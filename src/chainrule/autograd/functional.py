@@ -1,0 +1,5 @@
+"""PyTorch's import path of derivatives of functions."""
+
+from chainrule.tensor.functional import hessian, hvp, jacobian, jvp, vhp, vjp
+
+__all__ = ["hessian", "hvp", "jacobian", "jvp", "vhp", "vjp"]
