@@ -6,7 +6,7 @@ import mpmath
 import numpy as np
 import pytest
 
-from chainrule.errors import ArgumentError
+from chainrule.errors import ArgumentError, ArgumentTypeError
 from chainrule.verify.exact_maths import ExactMaths
 
 m = ExactMaths(digits=50)
@@ -65,6 +65,19 @@ def test_division_by_an_operator_is_inf_and_nan_too() -> None:
     x = m.number([1.0, 0.0])
     assert m.rounded(x / (0 * x), np.float64).tolist()[0] == np.inf
     assert m.rounded(1 / x, np.float64).tolist() == [1.0, np.inf]
+
+
+def test_a_quotient_of_indices_is_refused_by_the_sign_and_exact_by_the_operator() -> None:
+    index = m.number([1, 2])
+    with pytest.raises(ArgumentTypeError, match=r"take m\.div"):
+        _ = index / 3
+    assert m.div(index, 3)[0] == m.div(m.number(1.0), 3).item()
+
+
+def test_the_extremum_with_nan_is_nan() -> None:
+    x, nan = m.number([1.0, np.nan]), m.number([np.nan, 1.0])
+    for y in (m.maximum(x, nan), m.minimum(x, nan)):
+        assert np.isnan(m.rounded(y, np.float64)).all()
 
 
 def test_results_without_axes_keep_a_shape() -> None:

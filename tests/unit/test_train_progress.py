@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 from typing import Any
 
@@ -80,6 +81,24 @@ def test_a_live_bar_is_drawn_on_a_terminal_and_leaves_the_cursor_visible(monkeyp
     assert "epoch 3/3" in written
     assert "accuracy 90.00%" in written
     assert written.rindex("\x1b[?25h") > written.rindex("\x1b[?25l")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals")
+@pytest.mark.parametrize("columns", [60, 80, 100, 140])
+def test_a_live_bar_fits_its_terminal(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    ours, theirs = os.openpty()
+    with os.fdopen(theirs, "w") as stream:
+        watched(LiveBar(stream), 200)
+        written = os.read(ours, 100_000).decode()
+    os.close(ours)
+    last = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", written).splitlines()[-1].rstrip()
+    assert last.startswith("epoch 200/200")
+    assert "90.00%" in last
+    assert "…" not in last
+    assert len(last) < columns
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import prod
 
 from chainrule import shapes
-from chainrule.errors import ShapeError
+from chainrule.errors import ArgumentError, ShapeError
 from chainrule.ops.kinds import composite
 from chainrule.ops.maths import Maths, Value
 from chainrule.shapes import Shape
@@ -26,7 +26,13 @@ def apart(g: Value, shape: Shape, reduction: str) -> Value:
     return g / max(prod(shape), 1) if reduction == "mean" else g
 
 
+def check_reduction(reduction: str) -> None:
+    if reduction not in REDUCTIONS:
+        raise ArgumentError(f"{reduction!r} is not a valid value for reduction; there are {', '.join(REDUCTIONS)}")
+
+
 def elementwise_loss_shape(x: Shape, target: Shape, *rest: Shape | None, reduction: str = "mean", **_: object) -> Shape:
+    check_reduction(reduction)
     if x != target:
         raise ShapeError(f"the prediction {x} and the target {target} differ in shape")
     return x if reduction == "none" else ()
@@ -190,6 +196,7 @@ kl_div.cases(([[-1.0, -0.7]], [[0.0, 1.0]]), tag="kink")
 
 
 def rows_and_labels(x: Shape, target: Shape, weight: Shape | None = None, *, reduction: str = "mean", **_: object) -> Shape:
+    check_reduction(reduction)
     if len(x) != 2 or target != x[:1]:
         raise ShapeError(f"{x} is not (rows, classes) with one label a row, {target}")
     if x[1] == 0:
@@ -386,6 +393,7 @@ def minus_log_probability(
 def rows_of_probabilities(
     x: Shape, target: Shape, weight: Shape | None = None, *, reduction: str = "mean", **_: object
 ) -> Shape:
+    check_reduction(reduction)
     if len(x) != 2 or target != x:
         raise ShapeError(f"{x} is not (rows, classes) with target probabilities of the same shape, {target}")
     return shapes.reduced(x, -1, False) if reduction == "none" else ()

@@ -13,7 +13,7 @@ from typing import Any
 
 from chainrule import dtypes
 from chainrule.dtypes import DType
-from chainrule.errors import ArgumentTypeError, DTypeError
+from chainrule.errors import ArgumentTypeError, ChainruleError, DTypeError
 from chainrule.ops.catalogue import CATALOGUE
 from chainrule.ops.op import REQUIRED, Op
 from chainrule.shapes import Shape
@@ -36,11 +36,16 @@ def result_of(op: Op, inputs: Sequence[Any], params: dict[str, Any]) -> tuple[Sh
         ArgumentTypeError: a number where a tensor is needed, a parameter that does not exist or is missing.
 
     Example:
+        >>> from chainrule import dtypes
         >>> result_of(CATALOGUE["sum"], [Abstract((2, 3), dtypes.bool_)], {"axis": 1})
         ((2,), chainrule.int64)
     """
     check_params(op, params)
-    y = _run(op, *[_abstract(x) for x in inputs], **params)
+    values = [_abstract(x) for x in inputs]
+    try:
+        y = _run(op, *values, **params)
+    except ChainruleError as refused:
+        raise _named(op, values, refused) from None
     first = y[0] if isinstance(y, tuple) else y
     return first.shape, first.dtype
 
@@ -123,6 +128,17 @@ def _elementwise(name: str, *inputs: Any) -> Abstract:
     return y
 
 
+def _named(op: Op, values: Sequence[Any], refused: ChainruleError) -> ChainruleError:
+    """The error of a rule with the name of the operator that was called and its inputs."""
+    what = refused.what if refused.what.startswith(op.name) else f"{op.name}: {refused.what}"
+    return type(refused)(what, got=refused.got or _described(op, values), mend=refused.mend)
+
+
+def _described(op: Op, values: Sequence[Any]) -> list[str]:
+    """A line for each tensor among the inputs: its name in the formula, shape and element type."""
+    return [f"{input_name(op, i)}  {x.shape}  {x.dtype.name}" for i, x in enumerate(values) if isinstance(x, Abstract)]
+
+
 # ---- element types -------------------------------------------------------------------------------------------
 
 
@@ -142,7 +158,7 @@ def operand_type(op: Op, inputs: Sequence[Any]) -> DType | None:
                 f"{op.name}(): argument '{input_name(op, i)}' (position {i + 1}) must be Tensor, not {type(x).__name__}"
             )
     common = dtypes.promote_all([_operand(x) for _, x in shared])
-    got = [f"{input_name(op, i)}  {x.shape}  {x.dtype.name}" for i, x in shared if isinstance(x, Abstract)]
+    got = _described(op, inputs)
     if op.takes == "float" and not common.is_floating_point:
         raise DTypeError(
             f"{op.name} takes floating-point tensors, not {common}", got=got, mend="Convert first: x.float()"

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from chainrule import dtypes
-from chainrule.errors import ArgumentTypeError, DTypeError
+from chainrule.errors import ArgumentTypeError, DTypeError, UnsupportedError
 from chainrule.ops.catalogue import CATALOGUE
 from chainrule.ops.op import REQUIRED, Op
 from chainrule.tensor.arrays import array_of, dtype_of, numpy_dtype
@@ -23,6 +23,7 @@ from chainrule.tensor.failures import failure, named_inputs
 from chainrule.tensor.graph import PACKAGE, USERS_FILES, Array, Kept, Node, state, tick, users_site
 from chainrule.tensor.numpy_maths import runner
 from chainrule.tensor.plan import Plan
+from chainrule.tensor.printing import describe
 from chainrule.tensor.tensor import Tensor, default_float, wrap
 from chainrule.tensor.views import view_of
 
@@ -64,6 +65,9 @@ def gate_source(op: Op) -> str:
             f"        {', '.join(inputs)}, = converted(op, ({', '.join(inputs)},))",
             *[f"        v_{a}, e_{a} = ({a}.value, {a}.edge) if isinstance({a}, Tensor) else ({a}, None)" for a in shared],
         ]
+    for a in shared if served else ():
+        if a not in served:
+            lines += [f"    if e_{a} is not None and state.mode.grad:", f"        raise no_derivative(op, '{a}', {a})"]
     lines += ["    try:"]
     if op.kind.name == "composite":
         lines += [f"        shape_rule({', '.join([f'getattr(v_{a}, {chr(39)}shape{chr(39)}, None)' for a in inputs] + [f'{p}={p}' for p in params])})"]
@@ -184,7 +188,7 @@ def _bindings(op: Op) -> dict[str, Any]:
         **{f"default_{p}": default for p, default in op.params.items()},
         "Tensor": Tensor, "Node": Node, "Kept": Kept, "new": object.__new__, "tick": tick, "state": state,
         "getframe": sys._getframe, "users_site": users_site, "USERS_FILES": USERS_FILES, "view_of": view_of,
-        "converted": converted, "failure": failure, "ndarray": ndarray, "asarray": asarray, "NUMBERS": NUMBERS,
+        "converted": converted, "failure": failure, "no_derivative": no_derivative, "ndarray": ndarray, "asarray": asarray, "NUMBERS": NUMBERS,
         "FLOAT32": FLOAT32, "FLOAT64": FLOAT64, "DType": dtypes.DType, "numpy_dtype": numpy_dtype,
     }  # fmt: skip
 
@@ -298,6 +302,15 @@ def _operand(x: Any) -> tuple[dtypes.DType, int]:
     if type(x) is float:
         return dtype_of(default_float()), dtypes.NUMBER
     return (dtypes.bool_ if type(x) is bool else dtypes.int64), dtypes.NUMBER
+
+
+def no_derivative(op: Op, name: str, x: Tensor) -> UnsupportedError:
+    """The error for an input that requires a gradient which the operator does not have."""
+    return UnsupportedError(
+        f"the derivative for '{name}' of {op.name} is not implemented.",
+        got=[describe(name, x)],
+        mend=f"Pass {name}.detach().",
+    )
 
 
 def not_a_tensor(op: Op, place: int, x: Any) -> ArgumentTypeError:

@@ -58,16 +58,20 @@ def name_of(tensor: Any) -> str | None:
     parameter = variable = None
     while frame is not None:
         module = frame.f_locals.get("self")
-        if hasattr(module, "named_parameters"):
-            for name, p in module.named_parameters():  # type: ignore[union-attr]
-                if p is tensor:
-                    parameter = f"parameter '{name}'"
+        parameter = _parameter_name(module, tensor) or parameter
         if variable is None and not frame.f_code.co_filename.startswith(PACKAGE):
             for name, value in frame.f_locals.items():
                 if value is tensor:
                     variable = f"'{name}'"
         frame = frame.f_back  # type: ignore[assignment]
     return parameter or variable
+
+
+def _parameter_name(module: Any, tensor: Any) -> str | None:
+    """The path of a parameter in a module; None for anything else, and in a module that is not made yet."""
+    if not isinstance(getattr(module, "__dict__", None), dict) or "_kinds" not in vars(module):
+        return None
+    return next((f"parameter '{name}'" for name, p in module.named_parameters() if p is tensor), None)
 
 
 def users_line() -> str | None:

@@ -16,6 +16,9 @@ LINES = 10
 LONGEST_SILENCE = 30.0
 """Seconds after which an epoch gets a plain line in any case."""
 
+WIDE, ROOMY, NARROW = 110, 90, 70
+"""Columns of a terminal that take the whole bar, all words, and a bar at all."""
+
 
 class Progress(Callback):
     """Says nothing. The other kinds of progress are written as this one: `with progress: ... fit(...)`."""
@@ -77,7 +80,8 @@ class LiveBar(Progress):
         self._bar.start()
 
     def after_epoch(self, training: Training, record: Record) -> None:
-        self._bar.show(record_in_words(record))
+        narrow = self.console.width < ROOMY
+        self._bar.show(record_in_few_words(record) if narrow else record_in_words(record))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -106,6 +110,15 @@ def record_in_words(record: Record) -> str:
         parts.append(f"validation loss {record['validation_loss']:.4f}")
         parts.append(in_words({k: v for k, v in record["validation"].items() if k in ("accuracy", "rmse")}))
     return "  ".join(part for part in parts if part)
+
+
+def record_in_few_words(record: Record) -> str:
+    """`loss 0.1234 / 0.1543  96.53%`: training and validation loss, and the metric."""
+    if "validation_loss" not in record:
+        return record_in_words(record)
+    numbers = {k: f"{v:.2%}" if k == "accuracy" else f"{v:.4g}" for k, v in record["validation"].items()}
+    metric = [number for name, number in numbers.items() if name in ("accuracy", "rmse")]
+    return "  ".join([f"loss {record['train_loss']:.4f} / {record['validation_loss']:.4f}", *metric])
 
 
 def time_in_words(seconds: float) -> str:
@@ -146,7 +159,7 @@ def _bar(training: Training, console: Any) -> Any:
 
     bar = Bar(
         TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
-        BarColumn(bar_width=24),
+        *([BarColumn(bar_width=24 if console.width >= WIDE else 10)] if console.width >= NARROW else []),
         TextColumn("{task.fields[words]}"),
         TimeLeft(),
         console=console,

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import mpmath  # type: ignore[import-untyped]  # it has no stubs
 import numpy as np
 
-from chainrule.errors import ArgumentError
+from chainrule.errors import ArgumentError, ArgumentTypeError
 from chainrule.ops.catalogue import CATALOGUE
 from chainrule.tensor.numpy_maths import NumPyMaths
 
@@ -91,6 +91,10 @@ class ExactMaths:
         """
         return np.asarray(x).astype(np.float64).astype(dtype)
 
+    def _numbers(self, x: Any) -> Any:
+        """The elements of `x`, bools and integers too, as numbers."""
+        return self._each(self.context.convert, x)
+
     def _each(self, f: Callable[..., Number], *arrays: Any) -> Any:
         """`f` of every element; the arrays broadcast."""
         y = np.frompyfunc(f, len(arrays), 1)(*[np.asarray(a, dtype=object) for a in arrays])
@@ -117,10 +121,7 @@ class ExactMaths:
 
     def div(self, a: Any, b: Any) -> Any:
         """a / b, also of integers."""
-        return _divided(self.number(a), self._numbers(b))
-
-    def _numbers(self, x: Any) -> Any:
-        return self._each(self.context.convert, x)
+        return _divided(self._numbers(a), self._numbers(b))
 
     def pow(self, a: Any, b: Any) -> Any:
         """a^b."""
@@ -206,6 +207,14 @@ class ExactMaths:
         """The error function."""
         return self._real(self.context.erf, x)
 
+    def maximum(self, a: Any, b: Any) -> Any:
+        """The larger of the two; nan if one of them is nan."""
+        return self._real(lambda a, b: a if a > b or a != a else b, a, b)
+
+    def minimum(self, a: Any, b: Any) -> Any:
+        """The smaller of the two; nan if one of them is nan."""
+        return self._real(lambda a, b: a if a < b or a != a else b, a, b)
+
     def where(self, condition: Any, a: Any, b: Any) -> Any:
         """a where the condition holds, else b. Arrays of integers or bools stay what they are: they are indices."""
         y = np.where(condition, a, b)
@@ -255,6 +264,8 @@ def _truth(x: Any) -> Any:
 
 
 def _divided(a: Any, b: Any) -> Any:
+    if np.asarray(a).dtype != object and np.asarray(b).dtype != object:
+        raise ArgumentTypeError("masks and indices have no exact quotient by /; take m.div(a, b)")
     y = np.frompyfunc(_quotient, 2, 1)(np.asarray(a), np.asarray(b))
     return np.asarray(y, dtype=object).view(ExactArray)
 

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from chainrule.errors import ArgumentError, ArgumentTypeError, DTypeError, ShapeError
+from chainrule.errors import ArgumentError, ArgumentTypeError, DTypeError, GraphError, ShapeError
 from chainrule.tensor.dispatch import GATES
+from chainrule.tensor.functions.creation import into
 from chainrule.tensor.printing import describe
 from chainrule.tensor.tensor import Tensor
 
 
-def matmul(input: Tensor, other: Tensor) -> Tensor:
+def matmul(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The matrix product; vectors count as a row on the left and as a column on the right; batches broadcast.
+
+    With `out` the elements go there, which no gradient passes.
 
     Raises:
         ShapeError: where the inner sizes differ or an operand is 0-d.
         DTypeError: for operands of different element types.
+        GraphError: for `out` and an operand that requires a gradient.
     """
+    if out is not None:
+        return _product_into(out, input, other)
     try:
         left, right = input.value.ndim, other.value.ndim
     except AttributeError:
@@ -35,6 +41,16 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     shape = y.value.shape
     shape = shape[: -2 if left == 1 else -1] + (() if right == 1 else shape[-1:])
     return GATES["reshape"](y, shape=shape)
+
+
+def _product_into(out: Tensor, input: Tensor, other: Tensor) -> Tensor:
+    product = matmul(input, other)
+    if product.edge is not None:
+        raise GraphError(
+            "matmul(): functions with out=... arguments don't support automatic differentiation, but one of the "
+            "arguments requires grad"
+        )
+    return into(out, product.value)
 
 
 def _with_axes(name: str, *wanted: tuple[Tensor, int]) -> None:
@@ -103,7 +119,9 @@ def einsum(equation: str, *operands: Any) -> Tensor:
     spec = explicit(equation, [x.value.ndim for x in tensors])
     kinds = {x.value.dtype for x in tensors}
     if len(kinds) > 1:
-        raise DTypeError("einsum: the element types differ", got=[describe(f"operand {i}", x) for i, x in enumerate(tensors)])
+        raise DTypeError(
+            "einsum: the element types differ", got=[describe(f"operand {i}", x) for i, x in enumerate(tensors)]
+        )
     return GATES["einsum"](*tensors, spec=spec)
 
 

@@ -6,25 +6,59 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.errors import ArgumentError, ArgumentTypeError, UnsupportedError
+from chainrule.errors import ArgumentError, ArgumentTypeError, DTypeError, GraphError, ShapeError, UnsupportedError
 from chainrule.tensor.arrays import array_of, numpy_dtype
 from chainrule.tensor.device import Device
 from chainrule.tensor.functions.movement import sizes_of
 from chainrule.tensor.graph import Array
-from chainrule.tensor.tensor import Tensor, default_float, wrap
+from chainrule.tensor.printing import describe
+from chainrule.tensor.tensor import Tensor, default_float, wrap, wrote
 
 
-def made(array: Array, requires_grad: bool = False, device: Any = None, **unused: Any) -> Tensor:
+def made(array: Array, requires_grad: bool = False, device: Any = None, out: Any = None, **unused: Any) -> Tensor:
     """A new leaf around an array, after the keywords that every factory takes.
 
-    `layout`, `pin_memory`, `memory_format` and `names=None` mean nothing here and are accepted; `out` is not.
+    `layout`, `pin_memory`, `memory_format` and `names=None` mean nothing here and are accepted; with `out` the
+    elements go there.
     """
     Device.of(device)
+    if out is not None:
+        return into(out, array).requires_grad_(requires_grad)
     for name, value in unused.items():
         if name not in ("layout", "pin_memory", "memory_format") and value is not None:
             raise UnsupportedError(f"the argument {name}= is not supported")
     result = wrap(array, None)
     return result.requires_grad_() if requires_grad else result
+
+
+def into(out: Any, array: Array) -> Tensor:
+    """`out` with the elements of an array: what a function's argument `out=` means. An empty one gets its shape.
+
+    Raises:
+        ArgumentTypeError: `out` is no tensor.
+        GraphError: it requires a gradient.
+        ShapeError, DTypeError: the elements do not fit into it.
+    """
+    if not isinstance(out, Tensor):
+        raise ArgumentTypeError(f"out= takes a Tensor, not {type(out).__name__}")
+    if out.edge is not None:
+        raise GraphError(
+            "functions with out=... arguments don't support automatic differentiation, but out requires grad"
+        )
+    if not out.value.size:
+        out.value = np.empty(array.shape, out.value.dtype)
+    if out.value.shape != array.shape:
+        raise ShapeError(
+            "out= has another shape than the result", got=[describe("out", out), describe("result", array)]
+        )
+    if not np.can_cast(array.dtype, out.value.dtype, "same_kind"):
+        raise DTypeError(
+            f"result type {array.dtype} can't be cast to the desired output type {out.value.dtype}",
+            got=[describe("out", out), describe("result", array)],
+        )
+    np.copyto(out.value, array, casting="same_kind")
+    wrote(out)
+    return out
 
 
 def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, **options: Any) -> Tensor:

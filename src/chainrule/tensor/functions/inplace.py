@@ -115,6 +115,7 @@ def in_place(name: str, function: Callable[..., Tensor]) -> Callable[..., Tensor
         keep_old_values(result.edge, self, since)
         return write(self, result, f"{name}_")
 
+    method.__wrapped__ = function  # type: ignore[attr-defined]  # whose signature it has
     method.__name__ = method.__qualname__ = f"{name}_"
     method.__doc__ = f"`{name}` in place: writes the result into this tensor's memory and returns the tensor."
     return method

@@ -406,7 +406,6 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
         alone = reshape(x, tuple([n if j == i else 1 for j, n in enumerate(shape)]))
         grids.append(GATES["broadcast_to"](alone, shape=shape))
     if indexing == "xy" and len(parts) > 1:
-        grids = [transpose(g, 0, 1) for g in grids]
         grids[0], grids[1] = grids[1], grids[0]
     return tuple(grids)
 

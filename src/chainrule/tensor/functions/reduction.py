@@ -223,13 +223,15 @@ def dist(input: Tensor, other: Tensor, p: float = 2.0) -> Tensor:
 @with_numpys_names
 def cumsum(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     """At each place the sum of the elements up to it along the axis."""
-    return GATES["cumsum"](as_dtype(input, dtype), axis=dim)
+    gate = GATES["cumsum" if input.value.ndim else "sum"]  # NumPy makes a vector of a number
+    return gate(as_dtype(input, dtype), axis=normal_axis(dim, input.value.ndim))
 
 
 @with_numpys_names
 def cumprod(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     """At each place the product of the elements up to it along the axis."""
-    return GATES["cumprod"](as_dtype(input, dtype), axis=dim)
+    gate = GATES["cumprod" if input.value.ndim else "prod"]
+    return gate(as_dtype(input, dtype), axis=normal_axis(dim, input.value.ndim))
 
 
 @with_numpys_names
@@ -247,8 +249,11 @@ def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
 def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> ValuesAndIndices:
     """The k-th smallest element along the axis, counted from 1, and its place."""
     axis = normal_axis(dim, input.value.ndim)
-    if not 1 <= k <= input.value.shape[axis]:
-        raise ArgumentError(f"kthvalue(): k = {k} is not in [1, {input.value.shape[axis]}], the size of axis {dim}")
+    size = input.value.shape[axis] if input.value.ndim else 1
+    if not 1 <= k <= size:
+        raise ArgumentError(f"kthvalue(): k = {k} is not in [1, {size}], the size of axis {dim}")
+    if not input.value.ndim:
+        return _extremum(input, 0, keepdim, "argmax")
     return _kth(input, k - 1, axis, keepdim)
 
 

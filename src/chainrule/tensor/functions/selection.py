@@ -319,8 +319,11 @@ def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = 
 def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> ValuesAndIndices:
     """(values, indices) of the k largest (or smallest) elements along an axis, in order."""
     axis = normal_axis(dim, input.value.ndim)
-    if not 0 <= k <= input.value.shape[axis]:
-        raise IndexOutOfRangeError(f"selected index k out of range: k = {k}, the axis has {input.value.shape[axis]}")
+    size = input.value.shape[axis] if input.value.ndim else 1
+    if not 0 <= k <= size:
+        raise IndexOutOfRangeError(f"selected index k out of range: k = {k}, the axis has {size}")
+    if not input.value.ndim:
+        return sort(input)
     order = GATES["argsort"](input, axis=axis, descending=largest)
     chosen = wrap(np.ascontiguousarray(order.value[(slice(None),) * axis + (slice(0, k),)]), None)
     return ValuesAndIndices(GATES["gather"](input, chosen, axis=axis), chosen)
