@@ -33,7 +33,7 @@ def without_derivative(point: Point) -> Reason:
 
 
 def without_line(point: Point) -> Reason:
-    if point.op.name in ("sign", "floor", "ceil", "round", "trunc", "remainder"):
+    if point.op.name in ("sign", "floor", "ceil", "round", "trunc", "remainder", "floor_divide"):
         return "the rule reads nothing, but the function is linear in pieces only"
     return without_derivative(point)
 

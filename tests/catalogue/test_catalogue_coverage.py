@@ -12,24 +12,24 @@ from chainrule.ops.catalogue import CATALOGUE
 
 EXEMPT = """
 result type: an update: it has a body and no gate: sgd adam adamw rmsprop adagrad adadelta
-first derivative: no rule: a comparison, an index, a draw, a constant: floor_divide eq ne lt le gt ge
-    logical_and logical_or logical_xor logical_not bitwise_and bitwise_or bitwise_xor bitwise_not isnan
-    isinf isfinite zeros eye uniform standard_normal random_integers any all argmax argmin argsort one_hot
 first derivative: the result is no float: cast-typical-2
+first derivative: no rule: a comparison, an index, a draw, a constant: eq ne lt le gt ge logical_and
+    logical_or logical_xor logical_not bitwise_and bitwise_or bitwise_xor bitwise_not isnan isinf isfinite
+    zeros eye uniform standard_normal random_integers any all argmax argmin argsort one_hot
 first derivative: its derivative is its body's, and cross_entropy's second derivative:
     cross_entropy_backward
 first derivative: an update: it has a body and no gate: sgd adam adamw rmsprop adagrad adadelta
-second derivative: no rule: a comparison, an index, a draw, a constant: floor_divide eq ne lt le gt ge
-    logical_and logical_or logical_xor logical_not bitwise_and bitwise_or bitwise_xor bitwise_not isnan
-    isinf isfinite zeros eye uniform standard_normal random_integers any all argmax argmin argsort one_hot
 second derivative: the result is no float: cast-typical-2
+second derivative: no rule: a comparison, an index, a draw, a constant: eq ne lt le gt ge logical_and
+    logical_or logical_xor logical_not bitwise_and bitwise_or bitwise_xor bitwise_not isnan isinf isfinite
+    zeros eye uniform standard_normal random_integers any all argmax argmin argsort one_hot
 second derivative: its derivative is its body's, and cross_entropy's second derivative:
     cross_entropy_backward
 second derivative: an update: it has a body and no gate: sgd adam adamw rmsprop adagrad adadelta
 refusals: called by cross_entropy's rule only, with shapes that are checked: cross_entropy_backward
 refusals: an update: it has a body and no gate: sgd adam adamw rmsprop adagrad adadelta
-linear: the rule reads nothing, but the function is linear in pieces only: remainder sign floor ceil round
-    trunc
+linear: the rule reads nothing, but the function is linear in pieces only: floor_divide remainder sign
+    floor ceil round trunc
 linear: the result is no float: cast-typical-2
 masks: a slope of 0 times an infinite cotangent is nan, as in PyTorch: prelu pow abs-kink-1
 masks: the result is no float: cast-typical-2

@@ -76,14 +76,6 @@ def as_integers(point: Point, dtype: Any) -> list[Any]:
     return out
 
 
-UNCHECKED_BOOLS = """
-    relu relu6 floor_divide remainder pow square sign floor ceil round trunc
-"""
-"""Operators declared with takes="number" whose gates take bools all the same (or NumPy refuses them its own way)."""
-
-UNCHECKED_FLOATS = "bitwise_and bitwise_or bitwise_xor bitwise_not"
-"""Operators on bits, whose declaration cannot say that they take no floats; NumPy refuses those."""
-
 PROMISED_ELSEWHERE = {
     "clamp": "integers with float bounds: NumPy gives float64, PyTorch and the promise float32",
     "cross_entropy_backward": "called by cross_entropy's rule only, with types that are checked",
@@ -94,13 +86,7 @@ def assert_alike(point: Point, inputs: list[Any]) -> None:
     """The gate gives or refuses what is promised; where it is known not to, it must still not."""
     gate, promise = through_the_gate(point, inputs), promised(point, inputs)
     kinds = {np.asarray(x).dtype.kind for x in inputs}
-    known = (point.op.name in UNCHECKED_BOOLS.split() and kinds == {"b"}) or (
-        point.op.name in UNCHECKED_FLOATS.split() and "f" in kinds
-    )
-    if known:
-        assert gate != promise, f"{point.id} keeps its promise now: take it off the list"
-    else:
-        assert gate == promise
+    assert gate == promise
 
 
 INTEGERS = [p for p in visited("result type") if p.number == 1 and p.op.name not in PROMISED_ELSEWHERE]

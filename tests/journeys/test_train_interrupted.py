@@ -120,6 +120,30 @@ def test_a_run_may_be_interrupted_again_and_again(tmp_path: Path) -> None:
     assert comparable(tmp_path / "parts") == comparable(tmp_path / "whole")
 
 
+def test_the_best_epoch_before_an_interruption_is_remembered(tmp_path: Path) -> None:
+    request = Request(data="iris", epochs=12, lr=0.02, schedule="none", optimizer="adam")
+    best = start(request, str(tmp_path / "whole")).best_epoch
+    assert 1 < best < 9, "this test needs a run whose best epoch is not among the last"
+    with pytest.raises(Interrupted):
+        start(request, str(tmp_path / "parts"), [InterruptAt(best + 2, 1)])
+    resume(tmp_path / "parts")
+    assert comparable(tmp_path / "parts") == comparable(tmp_path / "whole")
+
+
+def test_saving_takes_a_small_share_of_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    saved: list[int] = []
+
+    def slow(checkpoint: checkpoints.Checkpoint, path: Path) -> None:
+        saved.append(checkpoint.state["epoch"])
+        time.sleep(0.05)
+
+    monkeypatch.setattr("chainrule.train.watch.save", slow)
+    start(Request(data="iris", layers=(4,), epochs=60), str(tmp_path / "run"))
+    assert saved[0] == 1
+    assert saved[-1] == 60
+    assert len(saved) < 10
+
+
 def test_lines_of_epochs_after_the_checkpoint_are_dropped(tmp_path: Path) -> None:
     """As after a crash: the history is written for every epoch, the checkpoint not."""
     request = Request(data="iris", layers=(6,), epochs=6)

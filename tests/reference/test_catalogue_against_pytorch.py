@@ -94,7 +94,7 @@ def losses(name: str) -> Callable[..., Any]:
 
 
 SAME_NAME = """
-    sigmoid relu add sub mul div floor_divide remainder pow neg square reciprocal sqrt rsqrt exp expm1 log log1p
+    sigmoid relu add sub mul div remainder pow neg square reciprocal sqrt rsqrt exp expm1 log log1p
     log2 log10 abs sign floor ceil round trunc sin cos tan asin acos atan atan2 sinh cosh tanh erf maximum minimum
     clamp where lerp eq ne lt le gt ge logical_and logical_or logical_xor logical_not bitwise_and bitwise_or
     bitwise_xor bitwise_not isnan isinf isfinite matmul clone tril triu
@@ -102,6 +102,7 @@ SAME_NAME = """
 
 PYTORCH: dict[str, Callable[..., Any]] = {
     **{name: same_name(name) for name in SAME_NAME.split()},
+    "floor_divide": lambda a, b: torch.div(a, b, rounding_mode="floor"),
     "logsigmoid": F.logsigmoid,
     "hardtanh": F.hardtanh,
     "relu6": F.relu6,

@@ -1,4 +1,4 @@
-"""The public names of chainrule are those listed in public_names.txt; a change to them needs a line in the changelog."""
+"""The public names are those listed in public_names.txt; a change to them needs a line in the changelog."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import log, pi, sqrt
+from math import inf, log, nan, pi, sqrt
 
 from chainrule import dtypes
 from chainrule.ops.kinds import elementwise
@@ -62,11 +62,12 @@ div.cases(([1.0, 2.0], [1.0, 2.0, 3.0]), tag="rejected")
 
 @elementwise.primitive(takes="number")
 def floor_divide(m: Maths, a: Value, b: Value) -> Value:
-    """The largest integer not above a / b."""
+    """The largest integer not above a / b; the slope is 0 everywhere."""
     return m.floor_divide(a, b)
 
 
-floor_divide.cases(([-7.0, 7.0, 5.5], [2.0, -2.0, 0.5]))
+floor_divide.cases(([-7.0, 7.0, 5.6], [2.0, -2.0, 0.5]))
+floor_divide.cases(([-4.0, 5.5], [2.0, 0.5]), tag="kink")
 
 
 @elementwise.primitive(takes="number")
@@ -76,8 +77,9 @@ def remainder(m: Maths, a: Value, b: Value) -> Value:
 
 
 remainder.pullback("a")(lambda m, g: g)
-remainder.pullback("b")(lambda m, g, a, b: -g * m.floor(a / b))
+remainder.pullback("b")(lambda m, g, a, b: -g * m.floor_divide(a, b))
 remainder.cases(([-7.3, 7.3, 5.6], [2.0, -2.0, 0.5]))
+remainder.cases(([-1.0, 3.0], [inf, -inf]), tag="kink")
 
 
 @elementwise.primitive(takes="number")
@@ -88,10 +90,10 @@ def pow_(m: Maths, a: Value, b: Value) -> Value:
 
 @pow_.pullback("a")
 def through_base(m: Maths, g: Value, a: Value, b: Value) -> Value:
-    """b a^(b-1), and 0 where a and b are 0. The mask is no wider: d^2 y / da db is not 0 at b = 0."""
+    """b a^(b-1), and 0 for b = 0 also where 1/a overflows. The mask is no wider: d^2 y / da db is 1/a at b = 0."""
     if isinstance(b, (int, float)):
         return m.mul(g, 0.0) if b == 0 else g * (b * m.pow(a, b - 1))
-    one = m.logical_and(m.eq(a, 0), m.eq(b, 0))
+    one = m.logical_and(m.eq(b, 0), m.logical_not(m.isfinite(1 / a)))
     return m.where(one, 0, g * (b * m.pow(m.where(one, 1, a), b - 1)))
 
 
@@ -105,7 +107,7 @@ def through_exponent(m: Maths, g: Value, a: Value, b: Value, y: Value) -> Value:
 
 
 pow_.cases(([0.5, 2.0, 3.0], [2.0, -1.5, 0.5]), ([[1.5], [0.5]], [2.0, 0.0, -1.0]))
-pow_.cases(([0.0, 0.0, 1.0], [2.0, 0.0, 0.0]), tag="kink")
+pow_.cases(([0.0, 0.0, 1.0, 1e-310], [2.0, 0.0, 0.0, 0.0]), tag="kink")
 
 
 @elementwise.primitive(takes="number", symbol="-")
@@ -276,6 +278,8 @@ def trunc(m: Maths, x: Value) -> Value:
     return m.trunc(x)
 
 
+floor_divide.pullback("a")(flat)
+floor_divide.pullback("b")(flat)
 for step in (sign, floor, ceil, round_, trunc):
     step.pullback("x")(flat)
     step.cases([-1.7, -0.2, 0.3, 2.6])
@@ -346,12 +350,19 @@ atan.cases([-2.0, 0.0, 0.5])
 
 @elementwise.primitive(result="float")
 def atan2(m: Maths, a: Value, b: Value) -> Value:
-    """The angle in (-pi, pi] of the point with height a and abscissa b."""
+    """The angle in (-pi, pi] of the point with height a and abscissa b; both slopes at the origin are 0."""
     return m.atan2(a, b)
 
 
-atan2.derivative("a")(lambda m, a, b: b / (a * a + b * b))
-atan2.derivative("b")(lambda m, a, b: -a / (a * a + b * b))
+def squared_distance(m: Maths, a: Value, b: Value) -> Value:
+    """a^2 + b^2, and 1 at the origin."""
+    d = a * a + b * b
+    return m.where(m.eq(d, 0), 1, d)
+
+
+atan2.derivative("a")(lambda m, a, b: b / squared_distance(m, a, b))
+atan2.derivative("b")(lambda m, a, b: -a / squared_distance(m, a, b))
+atan2.cases(([0.0, -0.0, 0.0], [0.0, 0.0, -0.0]), tag="kink")
 atan2.cases(([1.0, -2.0, 0.5], [0.5, 1.0, -3.0]))
 atan2.cases(([1e-10, -1e10], [1e10, 1e-10]), tag="extreme")
 
@@ -436,12 +447,12 @@ def clamp(m: Maths, x: Value, *, min: float | None = None, max: float | None = N
 @clamp.pullback("x")
 def inside(m: Maths, g: Value, x: Value, min: float | None, max: float | None) -> Value:
     if min is not None:
-        g = m.where(x < min, 0, g)
-    return g if max is None else m.where(x > max, 0, g)
+        g = m.where(x >= min, g, 0)
+    return g if max is None else m.where(x <= max, g, 0)
 
 
 clamp.cases(([-1.0, 0.3, 3.0], {"min": -0.5, "max": 1.0}), ([-1.0, 3.0], {"max": 1.0}), ([-1.0, 3.0], {"min": 0.0}))
-clamp.cases(([-0.5, 1.0], {"min": -0.5, "max": 1.0}), tag="kink")
+clamp.cases(([-0.5, 1.0, nan], {"min": -0.5, "max": 1.0}), tag="kink")
 
 
 @elementwise.primitive(promotes=("a", "b"))
@@ -548,25 +559,25 @@ for logic in (logical_and, logical_or, logical_xor):
 logical_not.cases([True, False], [0.0, 2.0])
 
 
-@elementwise.primitive
+@elementwise.primitive(takes="integer")
 def bitwise_and(m: Maths, a: Value, b: Value) -> Value:
     """Bit by bit, for integers and bools."""
     return m.bitwise_and(a, b)
 
 
-@elementwise.primitive
+@elementwise.primitive(takes="integer")
 def bitwise_or(m: Maths, a: Value, b: Value) -> Value:
     """Bit by bit, for integers and bools."""
     return m.bitwise_or(a, b)
 
 
-@elementwise.primitive
+@elementwise.primitive(takes="integer")
 def bitwise_xor(m: Maths, a: Value, b: Value) -> Value:
     """Bit by bit, for integers and bools."""
     return m.bitwise_xor(a, b)
 
 
-@elementwise.primitive
+@elementwise.primitive(takes="integer")
 def bitwise_not(m: Maths, x: Value) -> Value:
     """Every bit of an integer or bool turned."""
     return m.bitwise_not(x)

@@ -23,8 +23,8 @@ promoted: PyTorch's promotion of the inputs. float: the same, and integers becom
 accumulated: integers and bools become int64. parameter: the `dtype` parameter says it.
 """
 
-Takes = Literal["any", "number", "float"]
-"""What the first input may be. number: not bool. float: neither bool nor integer."""
+Takes = Literal["any", "number", "float", "integer"]
+"""What the inputs that share a type may be. number: not bool. float: floats only. integer: no floats (bits)."""
 
 
 @dataclass(frozen=True)

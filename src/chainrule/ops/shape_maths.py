@@ -163,6 +163,8 @@ def operand_type(op: Op, inputs: Sequence[Any]) -> DType | None:
         raise DTypeError(
             f"{op.name} takes floating-point tensors, not {common}", got=got, mend="Convert first: x.float()"
         )
+    if op.takes == "integer" and common.is_floating_point:
+        raise DTypeError(f"{op.name} works on bits: integers and bools only", got=got)
     if op.takes == "number" and common is dtypes.bool_:
         raise DTypeError(
             f"{op.name} is not defined for bool tensors", got=got, mend="Use logical_and, logical_xor, logical_not."

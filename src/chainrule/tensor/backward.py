@@ -61,7 +61,7 @@ def backward(
         g = found.get(_edge(x))
         if isinstance(x.edge, Leaf) and g is not None:
             accumulate(x.edge, np.array(g) if isinstance(g, np.ndarray) else g)
-        elif isinstance(x.edge, Node) and g is not None:
+        elif isinstance(x.edge, Node) and g is not None and not x.retains_grad:  # the sweep has done it already
             x.grad = _as_tensor(g) if x.grad is None else x.grad + _as_tensor(g)
 
 
@@ -286,7 +286,8 @@ def _watched(watch: Watch, g: Any, create_graph: bool) -> Any:
                 )
             g = replaced if create_graph else replaced.value
     if watch.retains:
-        watch.grad = g if isinstance(g, Tensor) else wrap(np.array(g), None)
+        kept = g if isinstance(g, Tensor) else wrap(np.array(g), None)
+        watch.grad = kept if watch.grad is None else watch.grad + kept
     return g
 
 

@@ -95,6 +95,8 @@ def gate_source(op: Op) -> str:
 
 def _unusual(op: Op, shared: list[str]) -> str:
     """The condition under which inputs need a conversion, or are to be refused."""
+    if op.takes == "integer":
+        return "True"
     first, *others = shared
     if op.converts and len(others) == 1:
         b = others[0]
@@ -284,8 +286,14 @@ def converted(op: Op, inputs: Sequence[Any]) -> tuple[Any, ...]:
         )
     if op.result == "float" and common.kind != "f":
         common = dtype_of(default_float())
-    if common.kind == "b" and op.name in ("sub", "neg"):
-        raise DTypeError(f"{op.name} is not defined for bool tensors", mend="Use logical_xor or logical_not.")
+    if op.takes == "number" and common.kind == "b":
+        raise DTypeError(
+            f"{op.name} is not defined for bool tensors",
+            got=named_inputs(op, inputs),
+            mend="Use logical_xor, logical_not, or x.int().",
+        )
+    if op.takes == "integer" and common.kind == "f":
+        raise DTypeError(f"{op.name} works on bits: integers and bools only", got=named_inputs(op, inputs))
     out = list(inputs)
     for i, x in shared:
         out[i] = x

@@ -236,7 +236,7 @@ class Function:
             isinstance(y, Tensor) and id(y) not in ctx._non_differentiable and y.value.dtype.kind == "f" for y in results
         ]
         described = [
-            (y.value.shape, y.value.dtype) if d else (None, None) for y, d in zip(results, differentiable, strict=True)
+            (y.value.shape, y.value.dtype) if isinstance(y, Tensor) else (None, None) for y in results
         ]
         plan: Any = _FunctionPlan(cls, needs, described)
         sources = tuple([e for e, need in zip(edges, needs, strict=True) if need and e is not None])

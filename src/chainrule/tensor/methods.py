@@ -8,6 +8,7 @@ import numpy as np
 
 from chainrule.tensor import backward as sweep
 from chainrule.tensor import hooks
+from chainrule.tensor.arrays import array_of
 from chainrule.tensor.dispatch import GATES
 from chainrule.tensor.functions import (
     contraction,
@@ -85,8 +86,10 @@ def comparison(gate: str) -> Any:
     """== and !=: False and True, as for any two objects, where the other operand is no number."""
 
     def operator(self: Tensor, other: Any) -> Any:
-        if isinstance(other, np.ndarray | np.generic):
-            other = wrap(np.asarray(other), None)
+        if isinstance(other, np.generic):
+            other = other.item()
+        if isinstance(other, np.ndarray):
+            other = wrap(array_of(other), None)
         elif not isinstance(other, Tensor | int | float):
             return NotImplemented
         return GATES[gate](self, other)
@@ -98,8 +101,10 @@ def reflected(gate: str) -> Any:
     """A binary operator with its operands exchanged: 1 - x, array - x."""
 
     def operator(self: Tensor, other: Any) -> Any:
-        if isinstance(other, np.ndarray | np.generic):
-            other = wrap(np.asarray(other), None)
+        if isinstance(other, np.generic):
+            other = other.item()
+        if isinstance(other, np.ndarray):
+            other = wrap(array_of(other), None)
         elif other is None or isinstance(other, str | list | tuple | dict):
             return NotImplemented
         return GATES[gate](other, self)
@@ -110,6 +115,25 @@ def reflected(gate: str) -> Any:
 def where(self: Tensor, condition: Tensor, other: Any) -> Tensor:
     """self where the condition holds, else other."""
     return elementwise.where(condition, self, other)  # type: ignore[no-any-return]
+
+
+ATTRIBUTES: dict[str, Any] = {
+    "backward": sweep.backward_of,
+    "where": where,
+    "__matmul__": contraction.matmul,
+    "__rmatmul__": lambda self, other: contraction.matmul(creation.as_tensor(other), self),
+    "__getitem__": selection.getitem,
+    "__setitem__": selection.setitem,
+    "__hash__": object.__hash__,
+    "T": property(movement.reversed_axes),
+    "mT": property(lambda self: GATES["mT"](self)),
+    "is_cuda": property(lambda self: False),
+    "names": property(lambda self: (None,) * self.value.ndim),
+    "itemsize": property(conversion.element_size),
+    "nbytes": property(lambda self: int(self.value.nbytes)),
+    "is_sparse": property(lambda self: False),
+}
+"""What is a property, or has a name of its own in its module."""
 
 
 def attach() -> None:
@@ -124,23 +148,7 @@ def attach() -> None:
         setattr(Tensor, f"__r{name}__", reflected(OPERATORS[f"__{name}__"]))
     for name, method in inplace.OPERATORS.items():
         setattr(Tensor, name, method)
-    attributes: dict[str, Any] = {
-        "backward": sweep.backward_of,
-        "where": where,
-        "__matmul__": contraction.matmul,
-        "__rmatmul__": lambda self, other: contraction.matmul(creation.as_tensor(other), self),
-        "__getitem__": selection.getitem,
-        "__setitem__": selection.setitem,
-        "__hash__": object.__hash__,
-        "T": property(movement.reversed_axes),
-        "mT": property(lambda self: GATES["mT"](self)),
-        "is_cuda": property(lambda self: False),
-        "names": property(lambda self: (None,) * self.value.ndim),
-        "itemsize": property(conversion.element_size),
-        "nbytes": property(lambda self: int(self.value.nbytes)),
-        "is_sparse": property(lambda self: False),
-    }
-    for name, attribute in attributes.items():
+    for name, attribute in ATTRIBUTES.items():
         setattr(Tensor, name, attribute)
 
 

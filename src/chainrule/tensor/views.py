@@ -6,7 +6,7 @@ the view's edge is made anew; when the view itself is written, the write is pass
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -25,7 +25,9 @@ class View(Tensor):
     through writes to such a view, because its place in the history is unknown.
     """
 
-    __slots__ = ("_own", "_seen", "op", "params", "parent", "unrecorded")
+    __slots__ = ("_checked", "_own", "_seen", "op", "params", "parent", "unrecorded")
+    rewrites: ClassVar[int] = 0
+    """How often any tensor has had its history rewritten: while this stands still, so do the edges of all views."""
 
     parent: Tensor
     op: Op
@@ -33,23 +35,46 @@ class View(Tensor):
     unrecorded: bool
     _own: Edge | None
     _seen: Edge | None
+    _checked: int
 
     @property
     def edge(self) -> Edge | None:
         """The view's own edge, made anew if the parent was rewritten since."""
-        parent_edge = self.parent.edge
+        if self._checked == View.rewrites:
+            return self._own
+        stale: list[View] = []
+        source: Tensor = self
+        while isinstance(source, View) and source._checked != View.rewrites:
+            stale.append(source)
+            source = source.source()
+        edge = source.edge
+        for view in reversed(stale):
+            edge = view._renewed(edge)
+        return edge
+
+    @edge.setter
+    def edge(self, edge: Edge | None) -> None:
+        self._own = edge
+        self._seen = self.source().edge
+        self._checked = View.rewrites
+
+    def _renewed(self, parent_edge: Edge | None) -> Edge | None:
+        """The edge, now that the parent has this one."""
         if parent_edge is not self._seen:
             if isinstance(parent_edge, Node):  # requires_grad_ and detach_ of the parent change no view
                 if self.unrecorded and not state.mode.grad:
                     return None
                 self._own = _edge_after_a_write(self, parent_edge)
             self._seen = parent_edge
+        self._checked = View.rewrites
         return self._own
 
-    @edge.setter
-    def edge(self, edge: Edge | None) -> None:
-        self._own = edge
-        self._seen = self.parent.edge
+    def source(self) -> Tensor:
+        """Whose history decides: the parent's; of an unrecorded view that of the tensor that owns the memory."""
+        source = self.parent
+        while self.unrecorded and isinstance(source, View):
+            source = source.parent
+        return source
 
     def detach_(self) -> Tensor:
         """Raises: the memory is the parent's, and so is the history."""
@@ -71,7 +96,8 @@ def view_of(parent: Tensor, value: Array, node: Node | None, op: Op, params: dic
     view.value, view.parent, view.op, view.params = value, parent, op, params
     view.unrecorded = node is None and not state.mode.grad
     view._own = node
-    view._seen = parent.edge
+    view._seen = view.source().edge if view.unrecorded else parent.edge
+    view._checked = View.rewrites
     return view
 
 
@@ -131,18 +157,19 @@ def rebase(tensor: Tensor, edge: Edge | None) -> None:
     Raises:
         InPlaceError: where a parent is a leaf that requires a gradient.
     """
-    if not isinstance(tensor, View) or edge is None:
-        tensor.edge = edge
-        return
-    parent = tensor.parent
-    old = parent.edge
-    if isinstance(old, Leaf):
-        raise InPlaceError(
-            "a view of a leaf Variable that requires grad is being used in an in-place operation.",
-            mend="Write under chainrule.no_grad(), or to a clone().",
-        )
-    mask = np.zeros(parent.value.shape, np.bool_)
-    getattr(NumPyMaths, tensor.op.name)(mask, **tensor.params)[...] = True
-    plan: Any = _WrittenThrough(old is not None)
-    edges = (edge,) if old is None else (old, edge)
-    rebase(parent, Node(plan, edges, (mask, (tensor.op.name, tensor.params)), parent.value.shape))
+    while isinstance(tensor, View) and edge is not None:
+        parent = tensor.parent
+        old = parent.edge
+        if isinstance(old, Leaf):
+            raise InPlaceError(
+                "a view of a leaf Variable that requires grad is being used in an in-place operation.",
+                mend="Write under chainrule.no_grad(), or to a clone().",
+            )
+        mask = np.zeros(parent.value.shape, np.bool_)
+        getattr(NumPyMaths, tensor.op.name)(mask, **tensor.params)[...] = True
+        plan: Any = _WrittenThrough(old is not None)
+        edges = (edge,) if old is None else (old, edge)
+        edge = Node(plan, edges, (mask, (tensor.op.name, tensor.params)), parent.value.shape)
+        tensor = parent
+    tensor.edge = edge
+    View.rewrites += 1

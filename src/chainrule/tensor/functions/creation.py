@@ -27,7 +27,7 @@ def made(array: Array, requires_grad: bool = False, device: Any = None, out: Any
     for name, value in unused.items():
         if name not in ("layout", "pin_memory", "memory_format") and value is not None:
             raise UnsupportedError(f"the argument {name}= is not supported")
-    result = wrap(array, None)
+    result = wrap(np.asarray(array), None)
     return result.requires_grad_() if requires_grad else result
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from chainrule.errors import ArgumentError, ArgumentTypeError
 from chainrule.tensor.dispatch import GATES, Gate
-from chainrule.tensor.tensor import Tensor
+from chainrule.tensor.tensor import Tensor, default_float
 
 PLAIN = (
     "abs", "acos", "asin", "atan", "atan2", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "ceil",
@@ -94,6 +94,8 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
     if isinstance(min, Tensor) or isinstance(max, Tensor):
         y = input if min is None else GATES["maximum"](input, min)
         return y if max is None else GATES["minimum"](y, max)
+    if input.value.dtype.kind != "f" and (type(min) is float or type(max) is float):
+        input = GATES["cast"](input, dtype=default_float())
     return GATES["clamp"](input, min=min, max=max)
 
 

@@ -104,7 +104,7 @@ def set_rng_state(new_state: Tensor) -> None:
 
 def _draw(op: str, shape: tuple[int, ...], words: int, generator: Generator | None, **params: Any) -> Any:
     key, counter = (generator or default_generator).take(words)
-    return GATES[op](key, counter, shape=shape, **params).value
+    return np.asarray(GATES[op](key, counter, shape=shape, **params).value)  # a number, for the shape ()
 
 
 def uniform(shape: tuple[int, ...], dtype: Any, generator: Generator | None) -> Any:
@@ -208,7 +208,8 @@ def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | N
         raise DTypeError("bernoulli takes probabilities: a tensor of floats", got=[describe("input", input)])
     if chance.size and not (np.all(chance >= 0) and np.all(chance <= 1)):
         raise ArgumentError("bernoulli: Expected p_in >= 0 && p_in <= 1 to be true", got=[describe("input", input)])
-    return wrap((uniform(chance.shape, np.dtype(np.float64), generator) < chance).astype(input.value.dtype), None)
+    drawn = np.asarray(uniform(chance.shape, np.dtype(np.float64), generator) < chance)
+    return wrap(drawn.astype(input.value.dtype), None)
 
 
 def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None) -> Tensor:
