@@ -13,9 +13,7 @@ PROGRAM = "import time; start = time.perf_counter(); import {}; print(time.perf_
 
 def best_seconds(module: str, runs: int = 20) -> float:
     command = [sys.executable, "-c", PROGRAM.format(module)]
-    return min(
-        float(subprocess.run(command, capture_output=True, text=True, check=True).stdout) for _ in range(runs)
-    )
+    return min(float(subprocess.run(command, capture_output=True, text=True, check=True).stdout) for _ in range(runs))
 
 
 if __name__ == "__main__":

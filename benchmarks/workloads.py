@@ -7,6 +7,7 @@ answers with the median time of one step in microseconds.
 from __future__ import annotations
 
 import importlib
+import itertools
 import json
 import os
 import statistics
@@ -49,7 +50,7 @@ def make(workload: str, name: str) -> Step:
     lib.manual_seed(0)
     sizes, batch, optimiser = MLPS[workload]
     layers: list[Any] = []
-    for fan_in, fan_out in zip(sizes, sizes[1:], strict=False):
+    for fan_in, fan_out in itertools.pairwise(sizes):
         layers += [nn.Linear(fan_in, fan_out), nn.ReLU()]
     model = nn.Sequential(*layers[:-1])
     options = {"fused": True} if name == "torch-fused" else {}

@@ -85,7 +85,6 @@ PROMISED_ELSEWHERE = {
 def assert_alike(point: Point, inputs: list[Any]) -> None:
     """The gate gives or refuses what is promised; where it is known not to, it must still not."""
     gate, promise = through_the_gate(point, inputs), promised(point, inputs)
-    kinds = {np.asarray(x).dtype.kind for x in inputs}
     assert gate == promise
 
 

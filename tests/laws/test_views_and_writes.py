@@ -95,10 +95,7 @@ class Run:
         y = self.tensors[j % len(self.tensors)]
         with self.lib.set_grad_enabled(not (without_grad and name not in TWO)):
             try:
-                if name in TWO:
-                    made = TWO[name](x, y)
-                else:
-                    made = (VIEWS | FRESH | WRITES)[name](x, j)
+                made = TWO[name](x, y) if name in TWO else (VIEWS | FRESH | WRITES)[name](x, j)
             except (RuntimeError, IndexError) as error:
                 return str(error)
         if name in VIEWS or name in FRESH or name in ("plus", "times"):

@@ -77,7 +77,10 @@ def test_unused_inputs_and_zeros_contradict_each_other() -> None:
 
 
 def test_integers_cannot_require_a_gradient() -> None:
-    for make in (lambda: cr.ones(2, dtype=cr.int64, requires_grad=True), lambda: cr.ones(2, dtype=cr.bool).requires_grad_()):
+    for make in (
+        lambda: cr.ones(2, dtype=cr.int64, requires_grad=True),
+        lambda: cr.ones(2, dtype=cr.bool).requires_grad_(),
+    ):
         with pytest.raises(RuntimeError, match="floating point"):
             make()
 
@@ -215,7 +218,12 @@ def test_keep_values_keeps_what_a_write_replaces() -> None:
 
 
 def test_two_leaves_never_share_a_gradients_memory() -> None:
-    for program in (lambda a, b: a + b, lambda a, b: (a + b).reshape(2, 1), lambda a, b: a - b, lambda a, b: cr.stack([a, b])):
+    for program in (
+        lambda a, b: a + b,
+        lambda a, b: (a + b).reshape(2, 1),
+        lambda a, b: a - b,
+        lambda a, b: cr.stack([a, b]),
+    ):
         a, b = leaf(1, 2), leaf(3, 4)
         program(a, b).sum().backward()
         assert not np.shares_memory(a.grad.value, b.grad.value)

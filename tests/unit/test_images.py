@@ -56,9 +56,7 @@ def test_images_and_labels_are_found_plain_or_compressed(tmp_path):
 def test_a_missing_file_is_named_with_its_folder_and_the_package_that_has_it(tmp_path):
     with pytest.raises(DataError) as error:
         read_labelled_images(tmp_path, "t10k")
-    assert f"no file t10k-images-idx3-ubyte or t10k-images-idx3-ubyte.gz in the folder {tmp_path}" in str(
-        error.value
-    )
+    assert f"no file t10k-images-idx3-ubyte or t10k-images-idx3-ubyte.gz in the folder {tmp_path}" in str(error.value)
     assert "apt-get install dataset-fashion-mnist" in str(error.value)
 
 

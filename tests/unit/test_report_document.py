@@ -64,7 +64,5 @@ def test_the_report_package_imports_no_numpy_of_its_own():
         " and not name.startswith('chainrule.report')))"
     )
     folder = str(Path(errors.__file__).parent)
-    result = subprocess.run(
-        [sys.executable, "-c", program, folder], capture_output=True, text=True, check=True
-    )
+    result = subprocess.run([sys.executable, "-c", program, folder], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "['chainrule.errors']"

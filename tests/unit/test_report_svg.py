@@ -31,9 +31,7 @@ def texts(chart):
 
 def line_paths(chart):
     """The paths of the series' lines, which alone are 1.8 wide."""
-    return [
-        node.get("d") for node in parsed(chart).iter(f"{NAMESPACE}path") if node.get("stroke-width") == "1.8"
-    ]
+    return [node.get("d") for node in parsed(chart).iter(f"{NAMESPACE}path") if node.get("stroke-width") == "1.8"]
 
 
 def numbers_in(svg):
@@ -68,9 +66,7 @@ def test_nan_infinity_and_none_leave_gaps_and_a_note():
 
 
 def test_a_point_between_gaps_is_drawn_as_a_dot():
-    dots = [
-        node for node in parsed(chart_of([1.0, None, 2.0])).iter() if node.get("stroke-linecap") == "round"
-    ]
+    dots = [node for node in parsed(chart_of([1.0, None, 2.0])).iter() if node.get("stroke-linecap") == "round"]
     assert dots[0].get("d").count("h0") == 2
 
 
@@ -85,15 +81,12 @@ def test_a_log_axis_leaves_out_values_that_are_not_positive_and_says_so():
 
 def test_series_with_the_same_note_share_it():
     assert notes(chart_of([math.nan], [math.nan])) == [
-        "series 0, series 1: 1 of 1 values (first at epoch 0) is missing or not finite,"
-        " and left out of the line."
+        "series 0, series 1: 1 of 1 values (first at epoch 0) is missing or not finite, and left out of the line."
     ]
 
 
 def test_bars_without_a_value_are_named():
-    assert notes(Bars("Recall", ["a", "b"], [math.nan, 1.0])) == [
-        "No bar for a: the value is missing or not finite."
-    ]
+    assert notes(Bars("Recall", ["a", "b"], [math.nan, 1.0])) == ["No bar for a: the value is missing or not finite."]
 
 
 def test_an_empty_chart_says_that_there_is_nothing_to_draw():

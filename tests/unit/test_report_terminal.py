@@ -142,9 +142,7 @@ def test_to_text_has_no_escape_codes_whatever_the_environment(monkeypatch):
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
 def test_a_console_without_unicode_gets_the_document_in_ascii(encoding):
     stream = TextIOWrapper(BytesIO(), encoding=encoding)
-    print_document(
-        document_of(*everything().blocks, Paragraph("−1 × 10⁻³ λ")), Console(file=stream, width=80)
-    )
+    print_document(document_of(*everything().blocks, Paragraph("−1 × 10⁻³ λ")), Console(file=stream, width=80))
     stream.flush()
     text = stream.buffer.getvalue().decode("ascii")
     assert "-1 x 10-3 ?" in text
@@ -162,9 +160,7 @@ def test_emphasis_is_bold_where_strong_and_faint_where_absent():
 
 def test_empty_blocks_are_printed_without_complaint():
     assert "No values to draw" in to_text(
-        document_of(
-            Facts([]), Table(["a"], []), Figure(LineChart("L", "x", "y", [])), Figure(Bars("B", [], []))
-        )
+        document_of(Facts([]), Table(["a"], []), Figure(LineChart("L", "x", "y", [])), Figure(Bars("B", [], [])))
     )
 
 

@@ -197,9 +197,7 @@ def test_a_zero_byte_is_not_text(tmp_path):
     assert "line 2 holds a zero byte" in message(FileFormatError, read, tmp_path, b"a,b\n1,\x00\n")
 
 
-@pytest.mark.parametrize(
-    ("start", "what"), [(b"PK\x03\x04", "Excel"), (b"\x1f\x8b", "gzip"), (b"\xff\xfe", "UTF-16")]
-)
+@pytest.mark.parametrize(("start", "what"), [(b"PK\x03\x04", "Excel"), (b"\x1f\x8b", "gzip"), (b"\xff\xfe", "UTF-16")])
 def test_a_known_other_format_is_called_by_its_name(tmp_path, start, what):
     text = message(FileFormatError, read, tmp_path, start + b"rest")
     assert what in text
@@ -334,9 +332,7 @@ def test_a_part_of_a_table_still_names_the_lines_of_the_file():
 
 
 def test_rows_that_do_not_exist_are_refused():
-    assert "there is no row 3\n    rows  0..2" in message(
-        IndexOutOfRangeError, table_of(a=[1, 2, 3]).take, [0, 3]
-    )
+    assert "there is no row 3\n    rows  0..2" in message(IndexOutOfRangeError, table_of(a=[1, 2, 3]).take, [0, 3])
     assert "there is no row -1" in message(IndexOutOfRangeError, table_of(a=[1, 2, 3]).take, [-1])
 
 
@@ -489,9 +485,7 @@ def test_a_number_missing_for_the_first_time_is_filled_and_noted():
     prepared = preparation.apply(table_of(x=[None, 2]))
     assert prepared.features.shape == (2, 1)
     assert prepared.features[0] == prepared.features[1]
-    assert prepared.notes == (
-        "x: 1 missing value filled with the training median 2; none was missing in training",
-    )
+    assert prepared.notes == ("x: 1 missing value filled with the training median 2; none was missing in training",)
 
 
 def test_categories_become_one_feature_each_and_missing_one_of_its_own():
@@ -505,9 +499,7 @@ def test_an_unknown_category_has_all_features_zero_and_is_counted():
     preparation = prepare(table_of(c=["p", "q", "p"], y=["a", "b", "a"]), "y")
     prepared = preparation.apply(table_of(c=["z", "q", None, "z"]))
     assert prepared.features.tolist() == [[0, 0], [0, 1], [0, 0], [0, 0]]
-    assert prepared.notes == (
-        "c: 3 values not seen in training ('z', missing), so all its features are 0 there",
-    )
+    assert prepared.notes == ("c: 3 values not seen in training ('z', missing), so all its features are 0 there",)
 
 
 def test_a_constant_column_is_dropped_with_a_note():
@@ -542,14 +534,11 @@ def test_a_constant_number_with_gaps_keeps_the_feature_that_marks_them():
 
 def test_more_than_a_hundred_categories_are_dropped_with_a_note():
     def with_levels(n):
-        return table_of(
-            name=[f"n{i}" for i in range(n)], z=range(n), y=["a", "b"] * (n // 2) + ["a"] * (n % 2)
-        )
+        return table_of(name=[f"n{i}" for i in range(n)], z=range(n), y=["a", "b"] * (n // 2) + ["a"] * (n % 2))
 
     assert len(prepare(with_levels(100), "y").feature_names) == 101
     assert prepare(with_levels(101), "y").notes == (
-        "name: left out; 101 different values in 101 training rows (more than 100) look like a name, "
-        "not a category",
+        "name: left out; 101 different values in 101 training rows (more than 100) look like a name, not a category",
     )
 
 
@@ -569,8 +558,7 @@ def test_a_regression_target_and_a_presence_are_stated_in_words():
     assert lines == [
         "x: number; always 1 in training where it is not missing, so that only a feature for missing is kept "
         "(1 value missing)",
-        "z: number; a missing value gets the training median 2.5; standardised (mean 2.5, standard deviation "
-        "1.11803)",
+        "z: number; a missing value gets the training median 2.5; standardised (mean 2.5, standard deviation 1.11803)",
         "y: target; regression, because its values are 4 different numbers; "
         "standardised (mean 2, standard deviation 1.11803)",
     ]
@@ -642,9 +630,7 @@ def test_class_targets_are_positions_and_regression_targets_are_standardised():
     assert prepared.targets.shape == (3, 1)
     assert prepared.targets.dtype == np.float32
     assert prepared.targets.mean() == pytest.approx(0, abs=1e-6)
-    np.testing.assert_allclose(
-        preparation.restore_target(prepared.targets), [[10.5], [20.5], [60.5]], rtol=1e-6
-    )
+    np.testing.assert_allclose(preparation.restore_target(prepared.targets), [[10.5], [20.5], [60.5]], rtol=1e-6)
 
 
 def test_a_table_without_the_target_is_prepared_with_no_targets():

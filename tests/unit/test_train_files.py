@@ -34,10 +34,22 @@ def test_what_was_there_stays_where_writing_fails(
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full")
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="/dev/full")
 def test_a_line_that_finds_no_room_is_an_error() -> None:
     with pytest.raises(FileWriteError, match="cannot write /dev/full: No space left on device"):
         append_line(Path("/dev/full"), "x" * 10)
+
+
+def test_a_device_is_written_to_and_never_replaced(tmp_path: Path) -> None:
+    try:
+        os.mkfifo(tmp_path / "pipe")
+    except (AttributeError, OSError):
+        pytest.skip("no pipes here")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    write_text(tmp_path / "pipe", "words")
+    assert os.read(reader, 100) == b"words"
+    os.close(reader)
+    assert (tmp_path / "pipe").is_fifo()
 
 
 def test_ctrl_c_while_writing_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

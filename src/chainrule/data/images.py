@@ -29,9 +29,7 @@ _UNSIGNED_BYTE = 0x08
 _GZIP_SIGNATURE = b"\x1f\x8b"
 
 
-def read_labelled_images(
-    folder: str | os.PathLike[str], part: Part
-) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def read_labelled_images(folder: str | os.PathLike[str], part: Part) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """The images and labels of one part of an MNIST-like data set.
 
     Args:

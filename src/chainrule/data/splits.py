@@ -47,9 +47,7 @@ def stratified_split(labels: ArrayLike, fraction: float, rng: np.random.Generato
             got=[f"rows of each class: {_shown(classes, counts)}"],
             mend="Every class keeps one row to train on: take a larger fraction, or more rows of each class.",
         )
-    held = np.concatenate(
-        [rng.permutation(np.flatnonzero(which == c))[:k] for c, k in enumerate(held_counts)]
-    )
+    held = np.concatenate([rng.permutation(np.flatnonzero(which == c))[:k] for c, k in enumerate(held_counts)])
     return _the_others(held, n), np.sort(held)
 
 
@@ -116,9 +114,7 @@ def _check(operation: str, fraction: float, rng: np.random.Generator) -> None:
             mend="numpy.random.default_rng(seed) makes one.",
         )
     if not 0 < fraction < 1:
-        raise ArgumentError(
-            f"{operation}: fraction must lie above 0 and below 1", got=[f"fraction  {fraction!r}"]
-        )
+        raise ArgumentError(f"{operation}: fraction must lie above 0 and below 1", got=[f"fraction  {fraction!r}"])
 
 
 def _the_others(rows: Rows, n: int) -> Rows:

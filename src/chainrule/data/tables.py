@@ -162,9 +162,7 @@ def _read_csv(text: str, source: str, delimiter: str | None) -> Table:
     records = _records(text, delimiter or _sniffed_delimiter(text), source)
     header_line, names = next(records, (0, []))
     if not names:
-        raise FileFormatError(
-            f"{source} holds only blank lines", mend="A table needs a header and at least one row."
-        )
+        raise FileFormatError(f"{source} holds only blank lines", mend="A table needs a header and at least one row.")
     positions, rows = [], []
     for line, record in records:
         if len(record) != len(names):
@@ -185,9 +183,7 @@ def _read_csv(text: str, source: str, delimiter: str | None) -> Table:
 
 def _records(text: str, delimiter: str, source: str) -> Iterator[tuple[int, list[str]]]:
     """The records that are not blank, each with the line it starts on and its fields without outer blanks."""
-    reader = csv.reader(
-        io.StringIO(text, newline=""), delimiter=delimiter, strict=True, skipinitialspace=True
-    )
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True, skipinitialspace=True)
     while True:
         line = reader.line_num + 1
         try:
@@ -402,9 +398,7 @@ def read_target(table: Table, name: str, *, task: Task | None = None) -> Target:
         ArgumentError: the task is neither of the two.
     """
     if task not in (None, "classification", "regression"):
-        raise ArgumentError(
-            "read_target: the task must be 'classification' or 'regression'", got=[f"task  {task!r}"]
-        )
+        raise ArgumentError("read_target: the task must be 'classification' or 'regression'", got=[f"task  {task!r}"])
     if name not in table.columns:
         raise _no_such_column(table, name)
     if not len(_rows_with_a_value(table, name)):
@@ -944,9 +938,7 @@ def _check_column_choices(table: Table, target: Target, *choices: Collection[str
             raise _no_such_column(table, name)
         if name == target.name or named.count(name) > 1:
             why = "is the target" if name == target.name else "is named twice"
-            raise ArgumentError(
-                f"fit_preparation: numeric, categorical and ignore name column '{name}', which {why}"
-            )
+            raise ArgumentError(f"fit_preparation: numeric, categorical and ignore name column '{name}', which {why}")
 
 
 # --- The preparation as JSON -------------------------------------------------------------------------------
@@ -995,9 +987,7 @@ def _row_numbers(rows: ArrayLike, n: int) -> Rows:
     if chosen.size == 0:
         return np.zeros(0, dtype=np.int64)
     if chosen.ndim != 1 or chosen.dtype.kind not in "iu":
-        raise ArgumentError(
-            "rows must be a list of row numbers", got=[f"rows  {chosen.shape}  {chosen.dtype}"]
-        )
+        raise ArgumentError("rows must be a list of row numbers", got=[f"rows  {chosen.shape}  {chosen.dtype}"])
     outside = chosen[(chosen < 0) | (chosen >= n)]
     if outside.size:
         raise IndexOutOfRangeError(f"there is no row {outside[0]}", got=[f"rows  0..{n - 1}"])

@@ -100,18 +100,14 @@ smooth_l1_loss.cases((X, T, {"beta": 0.4}))
 
 
 @composite(takes="float", converts=True, source="Bishop 2006, eq. 4.90")
-def binary_cross_entropy(
-    m: Maths, x: Value, target: Value, weight: Value = None, *, reduction: str = "mean"
-) -> Value:
+def binary_cross_entropy(m: Maths, x: Value, target: Value, weight: Value = None, *, reduction: str = "mean") -> Value:
     """-(t log x + (1 - t) log(1 - x)) for a probability x; each logarithm is at least -100, as in PyTorch."""
     each = -(target * m.clamp(m.log(x), min=-100.0) + (1 - target) * m.clamp(m.log1p(-x), min=-100.0))
     return together(m, each if weight is None else each * weight, reduction)
 
 
 @binary_cross_entropy.pullback("x")
-def difference_by_variance(
-    m: Maths, g: Value, x: Value, target: Value, weight: Value, reduction: str
-) -> Value:
+def difference_by_variance(m: Maths, g: Value, x: Value, target: Value, weight: Value, reduction: str) -> Value:
     gx = (x - target) / m.clamp(x * (1 - x), min=1e-12) * apart(g, x.shape, reduction)
     return gx if weight is None else gx * weight
 
@@ -149,9 +145,7 @@ def probability_minus_truth(
 
 
 @binary_cross_entropy_with_logits.pullback("target")
-def minus_logit(
-    m: Maths, g: Value, x: Value, weight: Value, pos_weight: Value, reduction: str
-) -> Value:
+def minus_logit(m: Maths, g: Value, x: Value, weight: Value, pos_weight: Value, reduction: str) -> Value:
     gt = -x if pos_weight is None else -x - (pos_weight - 1) * m.logsigmoid(x)
     gt = gt * apart(g, x.shape, reduction)
     return gt if weight is None else gt * weight
@@ -159,7 +153,10 @@ def minus_logit(
 
 binary_cross_entropy_with_logits.shape(elementwise_loss_shape)
 binary_cross_entropy_with_logits.cases(
-    *[(X, T, {"reduction": r}) for r in REDUCTIONS], (X, T, T), (X, T, None, [2.0, 0.5, 3.0]), (X, T, T, [2.0, 0.5, 3.0])
+    *[(X, T, {"reduction": r}) for r in REDUCTIONS],
+    (X, T, T),
+    (X, T, None, [2.0, 0.5, 3.0]),
+    (X, T, T, [2.0, 0.5, 3.0]),
 )
 binary_cross_entropy_with_logits.cases(([-800.0, 800.0], [1.0, 0.0]), tag="extreme")
 
@@ -195,7 +192,9 @@ kl_div.cases(([[-1.0, -0.7]], [[0.0, 1.0]]), tag="kink")
 # ---- class labels: x is (rows, classes), target (rows,) ----------------------------------------------------
 
 
-def rows_and_labels(x: Shape, target: Shape, weight: Shape | None = None, *, reduction: str = "mean", **_: object) -> Shape:
+def rows_and_labels(
+    x: Shape, target: Shape, weight: Shape | None = None, *, reduction: str = "mean", **_: object
+) -> Shape:
     check_reduction(reduction)
     if len(x) != 2 or target != x[:1]:
         raise ShapeError(f"{x} is not (rows, classes) with one label a row, {target}")
@@ -347,7 +346,8 @@ cross_entropy_backward.cases(
 for loss in (nll_loss, cross_entropy):
     loss.shape(rows_and_labels)
     loss.cases(
-        *[(X, LABELS, {"reduction": r}) for r in REDUCTIONS], *[(X, LABELS, WEIGHTS, {"reduction": r}) for r in REDUCTIONS],
+        *[(X, LABELS, {"reduction": r}) for r in REDUCTIONS],
+        *[(X, LABELS, WEIGHTS, {"reduction": r}) for r in REDUCTIONS],
         (X, [2, -100]), (X, [1, 0], {"ignore_index": 1}),
     )  # fmt: skip
     loss.cases((X, [0, 1, 2]), (X, LABELS, [1.0]), tag="rejected")
@@ -381,9 +381,7 @@ def total_times_probability_minus_target(
 
 
 @cross_entropy_of_probabilities.pullback("target")
-def minus_log_probability(
-    m: Maths, g: Value, x: Value, weight: Value, label_smoothing: float, reduction: str
-) -> Value:
+def minus_log_probability(m: Maths, g: Value, x: Value, weight: Value, label_smoothing: float, reduction: str) -> Value:
     g = apart(g, x.shape[:-1], reduction) if reduction != "none" else m.reshape(g, shape=(*x.shape[:-1], 1))
     gt = -(1 - label_smoothing) * m.log_softmax(x, axis=-1) * g
     return gt if weight is None else gt * weight

@@ -131,7 +131,9 @@ def embedded(x: Shape, *, key: tuple[Any, ...], shape: Shape) -> Shape:
 KEY = (slice(0, 2), slice(2, None, -2))
 slice_.cases((GRID, {"key": (1,)}), (GRID, {"key": KEY}), (GRID, {"key": (slice(1, None), 0)}))
 slice_.cases((GRID, {"key": (2,)}), (GRID, {"key": (0, 0, 0)}), tag="rejected")
-embed.cases(([[1.0, 2.0], [3.0, 4.0]], {"key": KEY, "shape": (2, 3)}), ([1.0, 2.0, 3.0], {"key": (1,), "shape": (2, 3)}))
+embed.cases(
+    ([[1.0, 2.0], [3.0, 4.0]], {"key": KEY, "shape": (2, 3)}), ([1.0, 2.0, 3.0], {"key": (1,), "shape": (2, 3)})
+)
 
 
 @movement(views=True)
@@ -205,7 +207,9 @@ def joined(*xs: Shape, axis: int = 0) -> Shape:
     first = xs[0]
     along = shapes.normal_axis(axis, len(first))
     for shape in xs[1:]:
-        if len(shape) != len(first) or any(a != b for i, (a, b) in enumerate(zip(first, shape, strict=True)) if i != along):
+        if len(shape) != len(first) or any(
+            a != b for i, (a, b) in enumerate(zip(first, shape, strict=True)) if i != along
+        ):
             raise ShapeError(f"cat: sizes must agree except along axis {axis}: {first} and {shape}")
     return (*first[:along], sum([s[along] for s in xs]), *first[along + 1 :])
 

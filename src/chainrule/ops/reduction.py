@@ -12,7 +12,13 @@ from chainrule.ops.maths import Maths, Value
 from chainrule.shapes import Axes, Shape
 
 BLOCK = [[[1.0, -2.0, 0.5], [3.0, 0.25, -1.0]], [[2.5, 4.0, -0.5], [1.5, -3.5, 0.75]]]
-AXES: tuple[dict[str, Any], ...] = ({}, {"axis": 1}, {"axis": (0, -1)}, {"axis": 1, "keepdims": True}, {"axis": None, "keepdims": True})
+AXES: tuple[dict[str, Any], ...] = (
+    {},
+    {"axis": 1},
+    {"axis": (0, -1)},
+    {"axis": 1, "keepdims": True},
+    {"axis": None, "keepdims": True},
+)
 ONE_AXIS: tuple[dict[str, Any], ...] = ({}, {"axis": 1}, {"axis": -1, "keepdims": True})
 
 
@@ -118,9 +124,7 @@ def std(m: Maths, x: Value, *, axis: Axes = None, correction: float = 1, keepdim
 
 
 @std.pullback("x")
-def from_the_mean_by_deviation(
-    m: Maths, g: Value, x: Value, y: Value, axis: Axes, correction: float
-) -> Value:
+def from_the_mean_by_deviation(m: Maths, g: Value, x: Value, y: Value, axis: Axes, correction: float) -> Value:
     n = shapes.count(x.shape, axis) - correction
     still = m.eq(y, 0)
     slope = m.where(still, 0, g / m.where(still, 1, y)) * (1 / n if n > 0 else inf)

@@ -48,7 +48,8 @@ def put_into(x: Shape, *indices: Shape, key: tuple[Any, ...], shape: Shape) -> S
 
 take.cases(
     (ROWS, [2, 0, 2, 1], {"key": (None,)}), (ROWS, [[0, 1], [2, 2]], [[1, 1], [0, 2]], {"key": (None, None)}),
-    (ROWS, [0, -1, 2], {"key": (slice(1, None), None)}), ([ROWS, ROWS], [0, 1], [2, 2], {"key": (None, slice(0, 2), None)}),
+    (ROWS, [0, -1, 2], {"key": (slice(1, None), None)}),
+    ([ROWS, ROWS], [0, 1], [2, 2], {"key": (None, slice(0, 2), None)}),
     (ROWS, [0, 1], {"key": (1, None)}),
 )  # fmt: skip
 put_add.cases(([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], [1, 0, 1], {"key": (None,), "shape": (2, 2)}))
@@ -83,7 +84,8 @@ def with_places_replaced(x: Shape, v: Shape, *indices: Shape, key: tuple[Any, ..
 
 
 assign.cases(
-    (ROWS, [7.0, 8.0, 9.0], {"key": (1,)}), (ROWS, 5.0, {"key": (slice(0, 2), 1)}), (ROWS, [[1.5]], {"key": (slice(1, 3), slice(0, 2))}),
+    (ROWS, [7.0, 8.0, 9.0], {"key": (1,)}), (ROWS, 5.0, {"key": (slice(0, 2), 1)}),
+    (ROWS, [[1.5]], {"key": (slice(1, 3), slice(0, 2))}),
     (ROWS, [[7.0, 8.0, 9.0], [1.0, 2.0, 3.0]], [2, 0], {"key": (None,)}),
 )  # fmt: skip
 
@@ -134,8 +136,6 @@ def put_at_the_index(x: Shape, index: Shape, *, axis: int, shape: Shape) -> Shap
         raise ShapeError(f"put_along(x, index): x {x} and index {index} differ in shape")
     of_the_index(shape, index, axis=axis)
     return shape
-
-
 
 
 @scatter.shape

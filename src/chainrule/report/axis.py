@@ -102,9 +102,7 @@ def _linear_labels(ticks: Sequence[float], step: float) -> tuple[str, ...]:
         return tuple(fixed(tick, max(0, -place)) for tick in ticks)
     exponent = _decimal_place(largest)
     decimals = max(0, exponent - place)
-    return tuple(
-        times_ten_to(f"{tick / 10.0**exponent:.{decimals}f}", exponent) if tick else "0" for tick in ticks
-    )
+    return tuple(times_ten_to(f"{tick / 10.0**exponent:.{decimals}f}", exponent) if tick else "0" for tick in ticks)
 
 
 def _decimal_place(value: float) -> int:

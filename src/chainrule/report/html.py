@@ -91,9 +91,7 @@ def _block(block: Block) -> Markup:
 
 def _facts(facts: Facts) -> Markup:
     lines = (
-        part
-        for name, value in facts.items
-        for part in (element("dt", text(name)), element("dd", text(written(value))))
+        part for name, value in facts.items for part in (element("dt", text(name)), element("dd", text(written(value))))
     )
     return element("dl", *lines)
 
@@ -117,14 +115,11 @@ def _table(table: Table) -> Markup:
 def _grid(table: Table) -> Markup:
     sides = alignments(table)
     names = [
-        element("th", text(name), scope="col", class_=side)
-        for name, side in zip(table.columns, sides, strict=True)
+        element("th", text(name), scope="col", class_=side) for name, side in zip(table.columns, sides, strict=True)
     ]
     shades = table.emphasis or [[None] * len(table.columns)] * len(table.rows)
     rows = [_row(cells, sides, shade) for cells, shade in zip(written_rows(table), shades, strict=True)]
-    return element(
-        "table", element("thead", element("tr", *names)), element("tbody", *rows), class_=_kind(table)
-    )
+    return element("table", element("thead", element("tr", *names)), element("tbody", *rows), class_=_kind(table))
 
 
 def _kind(table: Table) -> str:
@@ -147,9 +142,7 @@ def _cell(written_value: str, side: Alignment, shade: float | None) -> Markup:
     if not shade:
         return element("td", text(written_value), class_=side)
     strong = " strong" if shade >= STRONG else ""
-    return element(
-        "td", text(written_value), class_=f"{side} shaded{strong}", style=f"--opacity:{_opacity(shade):.2f}"
-    )
+    return element("td", text(written_value), class_=f"{side} shaded{strong}", style=f"--opacity:{_opacity(shade):.2f}")
 
 
 def _opacity(shade: float) -> float:

@@ -17,9 +17,7 @@ Point: TypeAlias = tuple[float, float]
 def runs(series: Series, *, log_y: bool) -> list[list[Point]]:
     """The series as stretches of drawable points; a line connects the points of one stretch."""
     points = zip(map(as_float, series.xs), map(as_float, series.ys), strict=True)
-    return [
-        list(run) for shown, run in groupby(points, key=lambda point: _shown(point, log_y=log_y)) if shown
-    ]
+    return [list(run) for shown, run in groupby(points, key=lambda point: _shown(point, log_y=log_y)) if shown]
 
 
 def axes(chart: LineChart, *, x_count: int, y_count: int) -> tuple[Axis, Axis] | None:
@@ -64,9 +62,7 @@ def lines_and_dots(stretches: Iterable[Sequence[Point]]) -> tuple[list[list[Poin
 def notes(chart: Chart) -> list[str]:
     """Sentences about the values that the chart cannot show."""
     if isinstance(chart, Bars):
-        missing = [
-            label for label, value in zip(chart.labels, chart.values, strict=True) if not drawable(value)
-        ]
+        missing = [label for label, value in zip(chart.labels, chart.values, strict=True) if not drawable(value)]
         return [f"No bar for {_listed(missing)}: the value is missing or not finite."] if missing else []
     names_by_note: dict[str, list[str]] = {}
     for series in chart.series:

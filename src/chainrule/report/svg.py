@@ -123,9 +123,7 @@ def _drawn(index: int, series: Series, chart: LineChart, plot: _Plot) -> _Drawn:
 
 def _grid(plot: _Plot) -> Iterator[Markup]:
     rows = [(plot.place((plot.x.low, tick))[1], label) for tick, label in _ticks(plot.y)]
-    yield _path(
-        "".join(f"M{_xy(plot.left, y)}H{coordinate(plot.right)}" for y, _ in rows), stroke_opacity="0.16"
-    )
+    yield _path("".join(f"M{_xy(plot.left, y)}H{coordinate(plot.right)}" for y, _ in rows), stroke_opacity="0.16")
     for y, label in rows:
         yield _text(label, plot.left - GAP, y + FONT_SIZE / 3, anchor="end", quiet=True)
     columns = [(plot.place((tick, plot.y.low))[0], label) for tick, label in _ticks(plot.x)]
@@ -200,18 +198,14 @@ def _apart(heights: Sequence[float], top: float, bottom: float) -> list[float]:
     return raised[::-1]
 
 
-def _legend(
-    drawn: Sequence[_Drawn], left: float, top: float, *, with_markers: bool
-) -> tuple[list[Markup], float]:
+def _legend(drawn: Sequence[_Drawn], left: float, top: float, *, with_markers: bool) -> tuple[list[Markup], float]:
     """The names with samples of their lines, in equal columns, and the height at which they end."""
     width = SAMPLE_WIDTH + GAP + _widest(one.name for one in drawn) + 2 * GAP
     columns = max(1, int((WIDTH - left) // width))
     entries: list[Markup] = []
     for place, one in enumerate(drawn):
         row, column = divmod(place, columns)
-        entries += _legend_entry(
-            one, left + column * width, top + row * LINE_HEIGHT, with_markers=with_markers
-        )
+        entries += _legend_entry(one, left + column * width, top + row * LINE_HEIGHT, with_markers=with_markers)
     return entries, top + -(-len(drawn) // columns) * LINE_HEIGHT - GAP
 
 
@@ -251,9 +245,7 @@ def _bars(chart: Bars) -> Markup:
         return left + axis.position(value) * (right - left)
 
     for row, (label, value, number) in enumerate(zip(labels, values, numbers, strict=True)):
-        parts += _bar(
-            label, number, top + row * BAR_PITCH, across(0), across(value if drawable(value) else 0)
-        )
+        parts += _bar(label, number, top + row * BAR_PITCH, across(0), across(value if drawable(value) else 0))
     bottom = top + len(labels) * BAR_PITCH
     parts.append(_path(f"M{_xy(across(0), top - 2)}V{coordinate(bottom - BAR_PITCH + BAR_HEIGHT + 2)}"))
     described = "; ".join(f"{label} {number}" for label, number in zip(chart.labels, numbers, strict=True))
@@ -265,9 +257,7 @@ def _bar(label: str, number: str, top: float, zero: float, end: float) -> Iterat
     yield _text(label, 0, baseline)
     yield element(
         "g",
-        element(
-            "rect", x=min(zero, end), y=top, width=abs(end - zero), height=BAR_HEIGHT, fill="currentColor"
-        ),
+        element("rect", x=min(zero, end), y=top, width=abs(end - zero), height=BAR_HEIGHT, fill="currentColor"),
         class_=_series_class(0),
     )
     left_of_zero = end < zero

@@ -165,8 +165,7 @@ def _needed_widths(table: Table) -> list[int]:
     """What the longest word of each column takes; longer text wraps, and very long words break."""
     columns = zip(*[[printable(name) for name in table.columns], *written_rows(table)], strict=True)
     return [
-        min(LONGEST_WORD, max(cell_len(word) for one in column for word in one.split() or [""]))
-        for column in columns
+        min(LONGEST_WORD, max(cell_len(word) for one in column for word in one.split() or [""])) for column in columns
     ]
 
 

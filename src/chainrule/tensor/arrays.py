@@ -58,10 +58,7 @@ def array_of(data: Any) -> Array:
     """
     if hasattr(data, "edge"):
         return data.value  # type: ignore[no-any-return]
-    if isinstance(data, np.ndarray | np.generic):
-        array = np.asarray(data)
-    else:
-        array = _from_python(data)
+    array = np.asarray(data) if isinstance(data, np.ndarray | np.generic) else _from_python(data)
     if array.dtype.kind == "c":
         raise UnsupportedError(
             "complex numbers are not supported: chainrule computes with real numbers.",

@@ -113,9 +113,7 @@ def grad(
     targets = _sequence(inputs)
     for x in targets:
         if x.edge is None:
-            raise GraphError(
-                "One of the differentiated Tensors does not require grad", got=[describe("input", x)]
-            )
+            raise GraphError("One of the differentiated Tensors does not require grad", got=[describe("input", x)])
     roots = _roots(_sequence(outputs), _sequence(grad_outputs, None), create_graph)
     retain = create_graph if retain_graph is None else retain_graph
     found = sweep(roots, retain, create_graph, wanted=_edges_of(targets))
@@ -204,8 +202,8 @@ def sweep(
         for leaf, g in pending.items():
             if type(g) is not ndarray:
                 g = np.asarray(g) if isinstance(g, scalar) else g
-            elif wanted is None and leaf.grad is None and leaf.watch is None and g.base is None:  # type: ignore[union-attr]
-                leaf.grad = wrap(g, None)  # type: ignore[union-attr]
+            elif wanted is None and leaf.grad is None and leaf.watch is None and g.base is None:
+                leaf.grad = wrap(g, None)
                 continue
             if leaf.watch is not None:
                 g = _watched(leaf.watch, g, create_graph)
@@ -372,7 +370,7 @@ def _one(dtype: np.dtype[Any]) -> Array:
 def _sequence(x: Any, *empty: Any) -> list[Any]:
     if empty and x is None:
         return []
-    return [x] if isinstance(x, Tensor) or x is None else list(x)
+    return [x] if isinstance(x, Tensor | ndarray) or x is None else list(x)
 
 
 def _edge(x: Tensor) -> Edge:

@@ -63,14 +63,18 @@ def gate_source(op: Op) -> str:
         lines += [
             f"    if {_unusual(op, shared)}:",
             f"        {', '.join(inputs)}, = converted(op, ({', '.join(inputs)},))",
-            *[f"        v_{a}, e_{a} = ({a}.value, {a}.edge) if isinstance({a}, Tensor) else ({a}, None)" for a in shared],
+            *[
+                f"        v_{a}, e_{a} = ({a}.value, {a}.edge) if isinstance({a}, Tensor) else ({a}, None)"
+                for a in shared
+            ],
         ]
     for a in shared if served else ():
         if a not in served:
             lines += [f"    if e_{a} is not None and state.mode.grad:", f"        raise no_derivative(op, '{a}', {a})"]
     lines += ["    try:"]
     if op.kind.name == "composite":
-        lines += [f"        shape_rule({', '.join([f'getattr(v_{a}, {chr(39)}shape{chr(39)}, None)' for a in inputs] + [f'{p}={p}' for p in params])})"]
+        shapes = [f"getattr(v_{a}, 'shape', None)" for a in inputs]
+        lines += [f"        shape_rule({', '.join([*shapes, *[f'{p}={p}' for p in params]])})"]
     lines += [
         f"        y{''.join([f', k_{k}' for k in op.keeps])} = run({given})",
         "    except Exception as error:",
@@ -107,10 +111,7 @@ def _unusual(op: Op, shared: list[str]) -> str:
             f" or (v_{b}.dtype is not FLOAT32 and v_{b}.dtype is not FLOAT64))"
         )
     if not others:
-        return (
-            f"type(v_{first}) is not ndarray or "
-            f"(v_{first}.dtype is not FLOAT32 and v_{first}.dtype is not FLOAT64)"
-        )
+        return f"type(v_{first}) is not ndarray or (v_{first}.dtype is not FLOAT32 and v_{first}.dtype is not FLOAT64)"
     numbers = " and type(v_{a}) not in NUMBERS" if op.converts else ""
     tests = [f"type(v_{first}) is not ndarray", f"((d := v_{first}.dtype) is not FLOAT32 and d is not FLOAT64)"]
     for a in others:
@@ -175,7 +176,13 @@ def _saved_expression(op: Op, want: str) -> str:
 
 
 def _bound(op: Op, lines: list[str]) -> str:
-    return "def bind(" + ", ".join(_bindings(op)) + "):\n" + "\n".join([f"    {line}" for line in lines]) + f"\n    return {op.name}\n"
+    return (
+        "def bind("
+        + ", ".join(_bindings(op))
+        + "):\n"
+        + "\n".join([f"    {line}" for line in lines])
+        + f"\n    return {op.name}\n"
+    )
 
 
 def _bindings(op: Op) -> dict[str, Any]:
@@ -190,7 +197,8 @@ def _bindings(op: Op) -> dict[str, Any]:
         **{f"default_{p}": default for p, default in op.params.items()},
         "Tensor": Tensor, "Node": Node, "Kept": Kept, "new": object.__new__, "tick": tick, "state": state,
         "getframe": sys._getframe, "users_site": users_site, "USERS_FILES": USERS_FILES, "view_of": view_of,
-        "converted": converted, "failure": failure, "no_derivative": no_derivative, "ndarray": ndarray, "asarray": asarray, "NUMBERS": NUMBERS,
+        "converted": converted, "failure": failure, "no_derivative": no_derivative,
+        "ndarray": ndarray, "asarray": asarray, "NUMBERS": NUMBERS,
         "FLOAT32": FLOAT32, "FLOAT64": FLOAT64, "DType": dtypes.DType, "numpy_dtype": numpy_dtype,
     }  # fmt: skip
 

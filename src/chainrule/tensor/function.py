@@ -36,7 +36,9 @@ class FunctionCtx:
         """Keep inputs or results for backward, where they are `ctx.saved_tensors`; other tensors may be kept too."""
         for x in tensors:
             if x is not None and not isinstance(x, Tensor):
-                raise ArgumentTypeError(f"save_for_backward can only save variables, but argument is of type {type(x).__name__}")
+                raise ArgumentTypeError(
+                    f"save_for_backward can only save variables, but argument is of type {type(x).__name__}"
+                )
         self._to_save = tensors
 
     def mark_non_differentiable(self, *tensors: Tensor) -> None:
@@ -164,7 +166,9 @@ class _FunctionPlan:
             if g is None:
                 g = wrap(np.zeros(shape, dtype), None)
             if not isinstance(g, Tensor):
-                raise ArgumentTypeError(f"{name}.backward returned {type(g).__name__} for input {i}, not a Tensor or None")
+                raise ArgumentTypeError(
+                    f"{name}.backward returned {type(g).__name__} for input {i}, not a Tensor or None"
+                )
             if g.value.shape != shape:
                 if not _stretches(shape, g.value.shape):
                     raise GraphError(
@@ -203,7 +207,9 @@ class Function:
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
         """The inputs' cotangents from the results' cotangents."""
-        raise NotImplementedError("You must implement either the backward or vjp method for your custom autograd.Function")
+        raise NotImplementedError(
+            "You must implement either the backward or vjp method for your custom autograd.Function"
+        )
 
     setup_context: Callable[..., Any] | None = None
 
@@ -233,11 +239,10 @@ class Function:
         cls, ctx: Any, args: Any, edges: list[Edge | None], needs: tuple[bool, ...], results: list[Any]
     ) -> list[Any]:
         differentiable = [
-            isinstance(y, Tensor) and id(y) not in ctx._non_differentiable and y.value.dtype.kind == "f" for y in results
+            isinstance(y, Tensor) and id(y) not in ctx._non_differentiable and y.value.dtype.kind == "f"
+            for y in results
         ]
-        described = [
-            (y.value.shape, y.value.dtype) if isinstance(y, Tensor) else (None, None) for y in results
-        ]
+        described = [(y.value.shape, y.value.dtype) if isinstance(y, Tensor) else (None, None) for y in results]
         plan: Any = _FunctionPlan(cls, needs, described)
         sources = tuple([e for e, need in zip(edges, needs, strict=True) if need and e is not None])
         node = Node(plan, sources, (ctx, np.empty(0)), ())

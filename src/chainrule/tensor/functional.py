@@ -21,7 +21,9 @@ def _as_tuple(x: Any, what: str) -> Tensors:
     parts = tuple(x) if isinstance(x, tuple | list) else (x,)
     for i, part in enumerate(parts):
         if not isinstance(part, Tensor):
-            raise ArgumentTypeError(f"{what} must be a Tensor or a tuple of Tensors; element {i} is {type(part).__name__}")
+            raise ArgumentTypeError(
+                f"{what} must be a Tensor or a tuple of Tensors; element {i} is {type(part).__name__}"
+            )
     return parts
 
 
@@ -77,7 +79,7 @@ def _required(g: Tensor | None, x: Tensor, i: int, strict: bool) -> Tensor:
 
 
 def jvp(func: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> Any:
-    """(func(inputs), J v): the tangents of the output for the tangent v of the inputs, by differentiating u^T J in u."""
+    """(func(inputs), J v): the output's tangents for the inputs' tangent v, by differentiating u^T J in u."""
     with enable_grad():
         xs = _fresh(_as_tuple(inputs, "inputs"), create_graph)
         vs = _as_tuple(v, "v") if v is not None else tuple([wrap(np.ones_like(x.value), None) for x in xs])
@@ -91,7 +93,9 @@ def jvp(func: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool
             raise GraphError("The output of the user-provided function is independent of one of its inputs.")
         if not reached:
             return _like(output, _detached(ys, create_graph)), _like(output, [_zeros(y) for y in ys])
-        tangents = grad([g for g, _ in reached], us, [w for _, w in reached], create_graph=create_graph, allow_unused=True)
+        tangents = grad(
+            [g for g, _ in reached], us, [w for _, w in reached], create_graph=create_graph, allow_unused=True
+        )
     got = [_zeros(y) if t is None else t for t, y in zip(tangents, ys, strict=True)]
     return _like(output, _detached(ys, create_graph)), _like(output, got)
 
@@ -162,5 +166,7 @@ def _hessian_product(func: Callable[..., Any], inputs: Any, v: Any, create_graph
         live = [(g, w) for g, w in zip(firsts, vs, strict=True) if g.requires_grad]
         if not live:
             return _detached([y], create_graph)[0], _like(inputs, [_zeros(x) for x in xs])
-        seconds = grad([g for g, _ in live], xs, [w for _, w in live], create_graph=create_graph, materialize_grads=True)
+        seconds = grad(
+            [g for g, _ in live], xs, [w for _, w in live], create_graph=create_graph, materialize_grads=True
+        )
     return _detached([y], create_graph)[0], _like(inputs, seconds)

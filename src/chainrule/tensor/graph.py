@@ -155,7 +155,7 @@ class Node:
     def __getattr__(self, name: str) -> None:
         """None for what was not set: gates write only the slots they have something for."""
         if name in Node.__slots__:
-            return None
+            return
         raise AttributeError(name)
 
     @property
@@ -185,6 +185,7 @@ def line_of(site: Site) -> str:
 
 
 # ---- in-place writes ---------------------------------------------------------------------------------
+
 
 class Write:
     """The last in-place write to a buffer: when, by which operation, the user's line if known, and how many so far."""

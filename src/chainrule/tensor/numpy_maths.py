@@ -292,9 +292,7 @@ class NumPyMaths:
         """Own bodies of operators that return kept statistics beside their value."""
 
         @staticmethod
-        def cross_entropy(
-            x: Array, target: Array, weight: Array | None = None, **options: Any
-        ) -> tuple[Array, Array]:
+        def cross_entropy(x: Array, target: Array, weight: Array | None = None, **options: Any) -> tuple[Array, Array]:
             if not plain_labels(target, weight, options):
                 kept: tuple[Array, Array] = CATALOGUE["cross_entropy"].body(NumPyMaths, x, target, weight, **options)
                 return kept

@@ -39,13 +39,15 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Replaces the file by one with this content.
+    """Replaces the file by one with this content; a device or a pipe (/dev/stdout) is written to as it is.
 
     Raises:
         FileWriteError: it cannot be written. What was there before is still there.
     """
-    with writing(path), replacing(path) as stream:
-        stream.write(content)
+    with writing(path):
+        special = path.exists() and not path.is_file()
+        with path.open("wb") if special else replacing(path) as stream:
+            stream.write(content)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -10,7 +10,7 @@ from chainrule.nn import functional as F
 
 class VAE(nn.Module):
     def __init__(self):
-        super(VAE, self).__init__()
+        super().__init__()
         self.fc1 = nn.Linear(64, 32)
         self.fc21, self.fc22 = nn.Linear(32, 4), nn.Linear(32, 4)
         self.fc3, self.fc4 = nn.Linear(4, 32), nn.Linear(32, 64)

@@ -44,7 +44,9 @@ sequences = [[1, 2, 3], [4], [5, 6], [7, 8, 9, 10]]
 tokens, lengths = next(iter(DataLoader(sequences, batch_size=4, collate_fn=pad)))
 assert tokens.shape == (4, 4) and lengths.tolist() == [3, 1, 2, 4] and tokens[1].tolist() == [4, 0, 0, 0]
 
-seen = [int(y) for batch in DataLoader(Squares(10), batch_size=3, sampler=SubsetRandomSampler(range(5))) for y in batch["y"]]
+seen = [
+    int(y) for batch in DataLoader(Squares(10), batch_size=3, sampler=SubsetRandomSampler(range(5))) for y in batch["y"]
+]
 assert sorted(seen) == [0, 1, 4, 9, 16]
 heavy = DataLoader(Squares(3), sampler=WeightedRandomSampler([0.0, 1.0, 0.0], num_samples=6, replacement=True))
 assert [b["y"].item() for b in heavy] == [1] * 6

@@ -9,7 +9,7 @@ class MomentumSGD(Optimizer):
     def __init__(self, params, lr=0.1, momentum=0.9):
         if lr < 0.0:
             raise ValueError(f"Invalid learning rate: {lr}")
-        super(MomentumSGD, self).__init__(params, dict(lr=lr, momentum=momentum))
+        super().__init__(params, dict(lr=lr, momentum=momentum))
 
     @torch.no_grad()
     def step(self, closure=None):

@@ -9,7 +9,7 @@ from chainrule.utils.data import DataLoader, TensorDataset, random_split
 
 class Net(nn.Module):
     def __init__(self, in_features, hidden, classes, p=0.1):
-        super(Net, self).__init__()
+        super().__init__()
         self.fc1 = nn.Linear(in_features, hidden)
         self.fc2 = nn.Linear(hidden, hidden)
         self.dropout = nn.Dropout(p)

@@ -28,7 +28,12 @@ train(model, optimizer, 10)
 with tempfile.TemporaryDirectory() as folder:
     path = os.path.join(folder, "checkpoint.pth")
     torch.save(
-        {"epoch": 10, "model_state_dict": model.state_dict(), "optimizer_state_dict": optimizer.state_dict(), "best": 0.5},
+        {
+            "epoch": 10,
+            "model_state_dict": model.state_dict(),
+            "optimizer_state_dict": optimizer.state_dict(),
+            "best": 0.5,
+        },
         path,
     )
     expected = train(model, optimizer, 10)

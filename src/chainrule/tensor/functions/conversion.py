@@ -142,7 +142,8 @@ def storage_offset(input: Tensor) -> int:
     base = input.value.base
     if not isinstance(base, np.ndarray):
         return 0
-    return (input.value.__array_interface__["data"][0] - base.__array_interface__["data"][0]) // input.value.itemsize
+    first: int = input.value.__array_interface__["data"][0] - base.__array_interface__["data"][0]
+    return first // input.value.itemsize
 
 
 def data_ptr(input: Tensor) -> int:

@@ -254,7 +254,7 @@ def is_tensor(obj: Any) -> bool:
 
 def is_floating_point(input: Tensor) -> bool:
     """True for tensors of floats."""
-    return input.value.dtype.kind == "f"
+    return bool(input.value.dtype.kind == "f")
 
 
 def numel(input: Tensor) -> int:

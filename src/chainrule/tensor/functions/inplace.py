@@ -15,7 +15,7 @@ from chainrule.errors import ArgumentTypeError, DTypeError, InPlaceError, ShapeE
 from chainrule.tensor.dispatch import GATES
 from chainrule.tensor.functions import elementwise, movement, random, selection
 from chainrule.tensor.functions.random import Generator
-from chainrule.tensor.graph import Edge, Kept, Leaf, Node, buffer_of, stamp, state, tick, users_site
+from chainrule.tensor.graph import Array, Edge, Kept, Leaf, Node, buffer_of, stamp, state, tick, users_site
 from chainrule.tensor.printing import describe
 from chainrule.tensor.tensor import Tensor, replace_value, wrap
 from chainrule.tensor.views import View, rebase, refuse_unrecorded
@@ -70,21 +70,23 @@ def _history(target: Tensor, result: Tensor) -> Edge | None:
 def keep_old_values(edge: Edge | None, target: Tensor, since: int) -> None:
     """Give the nodes made since then copies of what they saved of a tensor that is about to be overwritten."""
     owner = buffer_of(target.value)
-
-    def kept(value: Any) -> Any:
-        if isinstance(value, np.ndarray):
-            return value.copy() if buffer_of(value) is owner else value
-        return [kept(v) for v in value] if type(value) is list else value
-
     edges = [edge]
     while edges:
         node = edges.pop()
         if isinstance(node, Node) and node.order > since:
             if node.saved is not None:
-                node.saved = tuple([kept(value) for value in node.saved])
+                node.saved = tuple([_safe(value, owner) for value in node.saved])
             if node.kept is not None:
-                node.kept = Kept(tuple([kept(value) for value in node.kept.inputs]), kept(node.kept.result))
+                inputs, result = node.kept
+                node.kept = Kept(tuple([_safe(value, owner) for value in inputs]), result)
             edges += node.edges
+
+
+def _safe(value: Any, owner: Array) -> Any:
+    """A copy of an array that looks at this memory; other values as they are."""
+    if isinstance(value, np.ndarray):
+        return value.copy() if buffer_of(value) is owner else value
+    return [_safe(v, owner) for v in value] if type(value) is list else value
 
 
 def refuse_leaves(target: Tensor, by: str) -> None:
@@ -179,7 +181,9 @@ def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Gen
     return _drawn(self, random.standard_normal(self.value.shape, _real(self), generator) * std + mean, "normal_")
 
 
-def uniform_(self: Tensor, a: float = 0.0, b: float = 1.0, *, generator: Generator | None = None, **ends: float) -> Tensor:
+def uniform_(
+    self: Tensor, a: float = 0.0, b: float = 1.0, *, generator: Generator | None = None, **ends: float
+) -> Tensor:
     """Uniform numbers in [a, b); PyTorch's keywords `from` and `to` are taken too."""
     low, high = ends.pop("from", a), ends.pop("to", b)
     if ends:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -88,7 +89,9 @@ def permute(input: Tensor, *dims: Any) -> Tensor:
     """The axes in another order."""
     order = sizes_of(dims)
     if len(order) != input.value.ndim:
-        raise ShapeError(f"permute: {len(order)} axes given for a tensor of {input.value.ndim}", got=[describe("input", input)])
+        raise ShapeError(
+            f"permute: {len(order)} axes given for a tensor of {input.value.ndim}", got=[describe("input", input)]
+        )
     return GATES["permute"](input, order=tuple([normal_axis(d, len(order)) for d in order]))
 
 
@@ -115,7 +118,11 @@ def t(input: Tensor) -> Tensor:
 
 def reversed_axes(input: Tensor) -> Tensor:
     """x.T: the axes in the opposite order."""
-    return GATES["mT"](input) if input.value.ndim == 2 else GATES["permute"](input, order=tuple(range(input.value.ndim))[::-1])
+    return (
+        GATES["mT"](input)
+        if input.value.ndim == 2
+        else GATES["permute"](input, order=tuple(range(input.value.ndim))[::-1])
+    )
 
 
 def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
@@ -207,7 +214,9 @@ def repeat_interleave(input: Tensor, repeats: Any, dim: int | None = None, *, ou
     counts = repeats.value if isinstance(repeats, Tensor) else np.asarray(repeats)
     index = wrap(np.repeat(np.arange(x.value.shape[axis]), counts), None)
     if output_size is not None and output_size != index.value.size:
-        raise ArgumentError(f"repeat_interleave: output_size is {output_size}, the repeats add up to {index.value.size}")
+        raise ArgumentError(
+            f"repeat_interleave: output_size is {output_size}, the repeats add up to {index.value.size}"
+        )
     return GATES["take"](x, index, key=(slice(None),) * axis + (None,))
 
 
@@ -288,7 +297,7 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
     axis = normal_axis(dim, input.value.ndim)
     size = input.value.shape[axis]
     first = int(start) + size if int(start) < 0 else int(start)
-    if not (0 <= first and length >= 0 and first + length <= size):
+    if not (first >= 0 and length >= 0 and first + length <= size):
         raise IndexOutOfRangeError(f"narrow: start ({first}) + length ({length}) exceeds dimension size ({size})")
     return GATES["slice"](input, key=(slice(None),) * axis + (slice(first, first + length),))
 
@@ -320,7 +329,9 @@ def split(input: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Ten
     else:
         sections = list(split_size_or_sections)
         if sum(sections) != size or any(n < 0 for n in sections):
-            raise ShapeError(f"split_with_sizes expects sizes that sum to {size}, the size of axis {dim}, not {sections}")
+            raise ShapeError(
+                f"split_with_sizes expects sizes that sum to {size}, the size of axis {dim}, not {sections}"
+            )
     return _pieces(input, sections, axis)
 
 
@@ -342,7 +353,7 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple
         n, extra = divmod(size, indices_or_sections)
         return _pieces(input, [n + (i < extra) for i in range(indices_or_sections)], axis)
     cuts = [0, *[min(int(c), size) for c in indices_or_sections], size]
-    return _pieces(input, [max(b - a, 0) for a, b in zip(cuts, cuts[1:], strict=False)], axis)
+    return _pieces(input, [max(b - a, 0) for a, b in pairwise(cuts)], axis)
 
 
 @with_numpys_names

@@ -138,7 +138,15 @@ def randn(*size: Any, generator: Generator | None = None, dtype: Any = None, **o
     return made(standard_normal(_sizes(size, options), _float_type(dtype, "randn"), generator), **options)
 
 
-def randint(low: int, high: Any = None, size: Any = None, *, generator: Generator | None = None, dtype: Any = None, **options: Any) -> Tensor:
+def randint(
+    low: int,
+    high: Any = None,
+    size: Any = None,
+    *,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    **options: Any,
+) -> Tensor:
     """Integers in [low, high) of a shape; randint(high, size) starts at 0.
 
     Raises:
@@ -182,7 +190,15 @@ def randint_like(input: Tensor, low: int, high: int | None = None, *, dtype: Any
     return randint(low, high, input.value.shape, dtype=dtype or input.dtype, **options)
 
 
-def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None, dtype: Any = None, **options: Any) -> Tensor:
+def normal(
+    mean: Any = 0.0,
+    std: Any = 1.0,
+    size: Any = None,
+    *,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    **options: Any,
+) -> Tensor:
     """Normal numbers of a mean and a standard deviation; either may be a tensor, one for each number."""
     if (np.asarray(std.value if isinstance(std, Tensor) else std) < 0).any():
         raise ArgumentError("normal expects all elements of std >= 0.0")
@@ -212,7 +228,9 @@ def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | N
     return wrap(drawn.astype(input.value.dtype), None)
 
 
-def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None) -> Tensor:
+def multinomial(
+    input: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None
+) -> Tensor:
     """Indices drawn with the weights of each row: (rows, num_samples), or (num_samples,) for a vector.
 
     Without replacement by the order of exponential waiting times -log(u) / w (Efraimidis and Spirakis 2006).

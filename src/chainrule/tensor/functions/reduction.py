@@ -73,7 +73,12 @@ def _correction(unbiased: bool | None, correction: float | None) -> float:
 
 @with_numpys_names
 def var(
-    input: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None
+    input: Tensor,
+    dim: Any = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
 ) -> Tensor:
     """The variance with Bessel's correction, or with `unbiased=False`, `correction=c` divided by n - c."""
     if isinstance(dim, bool):  # var(unbiased)
@@ -83,7 +88,12 @@ def var(
 
 @with_numpys_names
 def std(
-    input: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None
+    input: Tensor,
+    dim: Any = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
 ) -> Tensor:
     """The standard deviation: the square root of var."""
     if isinstance(dim, bool):
@@ -92,13 +102,17 @@ def std(
 
 
 @with_numpys_names
-def var_mean(input: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, **options: Any) -> Any:
+def var_mean(
+    input: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, **options: Any
+) -> Any:
     """(variance, mean)."""
     return var(input, dim, unbiased, keepdim, **options), mean(input, None if isinstance(dim, bool) else dim, keepdim)
 
 
 @with_numpys_names
-def std_mean(input: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, **options: Any) -> Any:
+def std_mean(
+    input: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, **options: Any
+) -> Any:
     """(standard deviation, mean)."""
     return std(input, dim, unbiased, keepdim, **options), mean(input, None if isinstance(dim, bool) else dim, keepdim)
 

@@ -52,7 +52,7 @@ def setitem(input: Tensor, key: Any, value: Any) -> None:
         return
     if not x.value.flags.writeable:
         raise InPlaceError(
-            "x[key] = value: more than one element of x refers to a single memory location, or the memory is read-only.",
+            "x[key] = value: several elements of x are one place in memory, or the memory is read-only.",
             got=[describe("x", input)],
             mend="Please clone() the tensor before performing the operation.",
         )
@@ -106,7 +106,7 @@ def prepared(input: Tensor, key: Any) -> tuple[Tensor, tuple[Any, ...], list[Ten
         elif _is_mask(p):
             if p.shape != shape[axis : axis + p.ndim]:
                 raise IndexOutOfRangeError(
-                    f"the shape of the mask {p.shape} at index {axis} does not match the shape of the indexed tensor {shape}"
+                    f"the shape of the mask {p.shape} at index {axis} does not match the shape of the tensor {shape}"
                 )
             for places in p.nonzero():
                 plain.append(None)
@@ -202,7 +202,9 @@ def _source(input: Tensor, index: Tensor, src: Any) -> Tensor:
 
 
 @with_numpys_names
-def scatter(input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None, reduce: str | None = None) -> Tensor:
+def scatter(
+    input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None, reduce: str | None = None
+) -> Tensor:
     """input with src (or value) written at the index along an axis; reduce="add" adds instead."""
     axis = normal_axis(dim, input.value.ndim)
     source = _source(input, _index(index, "scatter"), value if src is None else src)
@@ -258,7 +260,9 @@ def index_put(input: Tensor, indices: tuple[Tensor, ...], values: Tensor, accumu
     """input with values written (or added) at index arrays."""
     x, plain, places = prepared(input, tuple(indices))
     if accumulate:
-        return x + GATES["put_add"](values.expand_as(getitem(x, tuple(indices))), *places, key=plain, shape=x.value.shape)
+        return x + GATES["put_add"](
+            values.expand_as(getitem(x, tuple(indices))), *places, key=plain, shape=x.value.shape
+        )
     return GATES["assign"](x, values, *places, key=plain)
 
 
@@ -334,12 +338,18 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     places = input.value.nonzero() if input.value.ndim else np.atleast_1d(input.value).nonzero()
     if as_tuple:
         return tuple([wrap(p.astype(np.int64), None) for p in places])
-    return wrap(np.stack(places, 1).astype(np.int64) if input.value.ndim else np.zeros((len(places[0]), 0), np.int64), None)
+    return wrap(
+        np.stack(places, 1).astype(np.int64) if input.value.ndim else np.zeros((len(places[0]), 0), np.int64), None
+    )
 
 
 @with_numpys_names
 def unique(
-    input: Tensor, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
+    input: Tensor,
+    sorted: bool = True,
+    return_inverse: bool = False,
+    return_counts: bool = False,
+    dim: int | None = None,
 ) -> Any:
     """The distinct elements (or slices along an axis) in order, with where each came from and how often."""
     found: Any = np.unique(input.value, return_inverse=True, return_counts=True, axis=dim)
@@ -381,5 +391,3 @@ def one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
     if labels.size and labels.max() >= classes:
         raise IndexOutOfRangeError(f"one_hot: label {labels.max()} is not below num_classes = {classes}")
     return GATES["one_hot"](input, classes=classes, dtype=np.dtype(np.int64))
-
-
