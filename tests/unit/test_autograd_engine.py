@@ -323,7 +323,7 @@ def test_a_thousand_training_steps_run_at_flat_memory_without_the_garbage_collec
         "print(tracemalloc.get_traced_memory()[0] - early, len(writes), gc.collect())"
     )
     growth, writes, cycles = map(int, peaks.split())
-    assert growth < 20_000
+    assert growth < 200_000  # 200 bytes a step: no array; the free lists of CPython keep up to 2,000 tuples of a size
     assert writes < 20
     assert cycles < 50
 

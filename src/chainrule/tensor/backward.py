@@ -199,6 +199,7 @@ def sweep(
                     pending[edge] = part.copy() if part is g and type(g) is ndarray else part
             if not retain_graph:
                 node.saved = None
+        leaf: Any  # nodes went to the heap: leaves are what is left
         for leaf, g in pending.items():
             if type(g) is not ndarray:
                 g = np.asarray(g) if isinstance(g, scalar) else g
@@ -208,7 +209,7 @@ def sweep(
             if leaf.watch is not None:
                 g = _watched(leaf.watch, g, create_graph)
             if wanted is None:
-                accumulate(leaf, g)  # type: ignore[arg-type]
+                accumulate(leaf, g)
             elif leaf in wanted:
                 found[leaf] = g
     finally:

@@ -71,6 +71,8 @@ def gate_source(op: Op) -> str:
     for a in shared if served else ():
         if a not in served:
             lines += [f"    if e_{a} is not None and state.mode.grad:", f"        raise no_derivative(op, '{a}', {a})"]
+    if served:  # read before the body runs: a new thread silences NumPy's warnings when it first reads its state
+        lines += ["    mode = state.mode"]
     lines += ["    try:"]
     if op.kind.name == "composite":
         shapes = [f"getattr(v_{a}, 'shape', None)" for a in inputs]
@@ -85,7 +87,7 @@ def gate_source(op: Op) -> str:
     result = ["    t = new(Tensor)", "    t.value = y"]
     if served:
         without = " and ".join([f"e_{a} is None" for a in served])
-        lines += ["    mode = state.mode", f"    if ({without}) or not mode.grad:"]
+        lines += [f"    if ({without}) or not mode.grad:"]
         alone = [*result, "    t.edge = None", "    return t"]
         if op.views:  # a view of a constant too: writing a result into it gives the constant a history
             alone = [f"    return view_of({inputs[0]}, y, None, op, {params_dict})"]
@@ -228,11 +230,11 @@ def variadic_gate(op: Op) -> Callable[..., Tensor]:
         if is_unusual(inputs):
             inputs = converted(op, inputs)
         values = [x.value if isinstance(x, Tensor) else x for x in inputs]
+        mode = state.mode
         try:
             y = asarray(run(*values, **params))
         except Exception as error:
             raise failure(op, inputs, params, error) from None
-        mode = state.mode
         if not mode.grad:
             return wrap(y, None)
         edges = [x.edge if isinstance(x, Tensor) and served[min(i, fixed)] else None for i, x in enumerate(inputs)]

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from chainrule.dtypes import DType
 from chainrule.errors import ArgumentTypeError, DTypeError, GraphError
+from chainrule.ops.catalogue import CATALOGUE
 from chainrule.tensor.arrays import array_of, dtype_of, numpy_dtype
 from chainrule.tensor.device import Device
 from chainrule.tensor.graph import Array, Edge, Leaf, Node, Watch, stamp, write_to
@@ -32,8 +33,6 @@ class Tensor(TensorMethods):
     """
 
     __slots__ = ("__dict__", "__weakref__", "edge", "value")
-    __array_ufunc__: ClassVar[None] = None  # array + tensor calls Tensor.__radd__
-    __array_priority__ = 1000
     __hash__ = object.__hash__
 
     value: Array
@@ -209,6 +208,19 @@ class Tensor(TensorMethods):
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         return np.array(self.numpy(), dtype=dtype, copy=copy)
 
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        """array + tensor and np.exp(tensor): the operator of that name, so that gradients flow; a Tensor."""
+        from chainrule.tensor.dispatch import GATES
+
+        name = NUMPYS_OPERATORS.get(ufunc.__name__, ufunc.__name__)
+        if method != "__call__" or options or name not in CATALOGUE:
+            arrays = [x.numpy() if isinstance(x, Tensor) else x for x in inputs]
+            if any(isinstance(out, Tensor) for out in options.get("out", ())):
+                return NotImplemented
+            return getattr(ufunc, method)(*arrays, **options)
+        tensors = [wrap(array_of(x), None) if isinstance(x, np.ndarray) else x for x in inputs]
+        return GATES[name](*tensors)
+
     def __dlpack__(self, **options: Any) -> Any:
         return self.numpy().__dlpack__(**options)
 
@@ -288,6 +300,15 @@ class Tensor(TensorMethods):
         if self.grad is not None:
             copied.grad = wrap(self.grad.value.copy(), None)
         return copied
+
+
+NUMPYS_OPERATORS = {
+    "subtract": "sub", "multiply": "mul", "divide": "div", "true_divide": "div", "power": "pow", "negative": "neg",
+    "absolute": "abs", "equal": "eq", "not_equal": "ne", "less": "lt", "less_equal": "le", "greater": "gt",
+    "greater_equal": "ge", "rint": "round", "arcsin": "asin", "arccos": "acos", "arctan": "atan", "arctan2": "atan2",
+    "invert": "bitwise_not",
+}  # fmt: skip
+"""The operators that NumPy calls by other names."""
 
 
 class Size(tuple[int, ...]):

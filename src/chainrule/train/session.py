@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import math
 import os
 import platform
 from collections.abc import Callable, Sequence
@@ -25,6 +26,7 @@ from chainrule.train.problem import Built, Examples, Feed, Origin, Problem
 from chainrule.train.reporting import Outcome, full_report
 from chainrule.train.run import RunFolder, create
 from chainrule.train.sources import load
+from chainrule.train.threads import threads_for
 from chainrule.train.watch import Best, Checkpoints, History, Sound, Validation
 
 Say = Callable[[str], None]
@@ -212,19 +214,20 @@ def _trained(
     own = [*validation, Sound(), best, History(folder), keeper]
     later: list[Record] = []
     try:
-        if stopped is None:
-            training = fit(
-                prepared.model,
-                prepared.loss,
-                prepared.batches,
-                prepared.optimizer,
-                epochs=settings.epochs,
-                epochs_done=keeper.latest_epoch,
-                scheduler=prepared.scheduler,
-                schedule_per_batch=prepared.schedule_per_batch,
-                callbacks=[*own, *callbacks],
-            )
-            later, stopped = training.records, training.stop
+        with threads_for(_operations(prepared)):
+            if stopped is None:
+                training = fit(
+                    prepared.model,
+                    prepared.loss,
+                    prepared.batches,
+                    prepared.optimizer,
+                    epochs=settings.epochs,
+                    epochs_done=keeper.latest_epoch,
+                    scheduler=prepared.scheduler,
+                    schedule_per_batch=prepared.schedule_per_batch,
+                    callbacks=[*own, *callbacks],
+                )
+                later, stopped = training.records, training.stop
     except KeyboardInterrupt as interrupt:
         keeper.flush()
         raise Interrupted(folder, keeper.latest_epoch, settings.epochs) from interrupt
@@ -232,6 +235,13 @@ def _trained(
         keeper.flush()
         raise _with_place(error, folder, keeper.latest_epoch) from error
     return _finished(prepared, folder, [*earlier, *later], best, stopped)
+
+
+def _operations(prepared: Prepared) -> float:
+    """In the forward pass of a batch; infinite where a builder's model does what it likes."""
+    if prepared.problem.built is not None or prepared.settings.batch_size is None:
+        return math.inf
+    return 2.0 * parameter_count(prepared.model) * prepared.settings.batch_size
 
 
 def _with_place(error: NonFiniteLossError, folder: RunFolder, epoch: int) -> NonFiniteLossError:
