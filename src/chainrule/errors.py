@@ -82,3 +82,35 @@ class DataError(ChainruleError, ValueError):
 
 class UsageError(ChainruleError, ValueError):
     """A command line that asks for something contradictory or unknown."""
+
+
+class MemberError(ChainruleError, AttributeError):
+    """A member of a module that does not exist, is of another kind, or cannot be assigned yet."""
+
+
+class MemberNameError(ChainruleError, KeyError):
+    """A name that a member of a module cannot have: empty, with a dot, or taken."""
+
+    __str__ = Exception.__str__  # KeyError would show the message quoted
+
+
+class OutsideRangeError(ArgumentError, RuntimeError):
+    """A number outside its range, where PyTorch raises a RuntimeError."""
+
+
+class LabelShapeError(ShapeError, ValueError):
+    """Labels of another shape than the rows, where PyTorch raises a ValueError or a RuntimeError."""
+
+
+class ResumeError(ArgumentError, KeyError):
+    """A scheduler that is to resume (last_epoch >= 0) at an optimiser that was never scheduled."""
+
+    __str__ = Exception.__str__
+
+
+class NonFiniteLossError(ChainruleError, ArithmeticError):
+    """A loss that became nan or infinite during training."""
+
+
+class FileWriteError(ChainruleError, OSError):
+    """A file that could not be written: a full disk, a folder without permission."""

@@ -16,11 +16,10 @@ from typing import Any
 import pytest
 
 from chainrule.cli.main import main
-from chainrule.errors import FileFormatError, StateError
+from chainrule.errors import FileFormatError, FileWriteError, NonFiniteLossError, StateError
 from chainrule.train import checkpoint as checkpoints
 from chainrule.train.config import Request
-from chainrule.train.files import FileWriteError
-from chainrule.train.loop import Callback, NonFiniteLossError, Record, Training
+from chainrule.train.loop import Callback, Record, Training
 from chainrule.train.session import Interrupted, resume, start
 
 FILES = ("model.safetensors", "metrics.jsonl", "result.json")

@@ -47,7 +47,7 @@ def test_containers_keep_their_form_and_tuples_become_lists() -> None:
     assert batch[0].x.tolist() == [1, 3]
     assert batch[0].y.tolist() == [2, 4]
     assert batch[1]["k"][0].tolist() == [1, 5]
-    assert batch[1]["k"][1] == ["s", "t"]
+    assert list(batch[1]["k"][1]) == ["s", "t"]
 
 
 def test_a_mapping_keeps_its_class() -> None:

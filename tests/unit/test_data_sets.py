@@ -118,7 +118,7 @@ def test_a_fraction_outside_0_and_1_is_refused() -> None:
 
 def test_an_empty_split_warns() -> None:
     with pytest.warns(UserWarning, match="Length of split at index 1 is 0"):
-        random_split(TensorDataset(cr.arange(2)), [0.9, 0.1, 0.0])
+        random_split(TensorDataset(cr.arange(2)), [0.9, 0.1])
 
 
 # ---- samplers --------------------------------------------------------------------------------------------------

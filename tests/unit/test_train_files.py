@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from chainrule.errors import DataError, FileFormatError
-from chainrule.train.files import FileWriteError, append_line, read_json, sha256_of, write_json, write_text
+from chainrule.errors import DataError, FileFormatError, FileWriteError
+from chainrule.train.files import append_line, read_json, sha256_of, write_json, write_text
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])

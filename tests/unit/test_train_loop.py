@@ -10,9 +10,9 @@ import pytest
 import chainrule as cr
 import chainrule.nn.functional as F
 from chainrule import nn, optim
-from chainrule.errors import DataError
+from chainrule.errors import DataError, NonFiniteLossError
 from chainrule.tensor.functions.random import Generator
-from chainrule.train.loop import Callback, NonFiniteLossError, Record, Shuffled, Training, fit, gradient_norms
+from chainrule.train.loop import Callback, Record, Shuffled, Training, fit, gradient_norms
 from chainrule.train.problem import Examples
 
 

@@ -21,7 +21,7 @@ def default_collate(batch: Sequence[Any]) -> Any:
     """What a loader makes of a list of samples.
 
     Tensors and arrays of one shape (...) are stacked to (samples, ...); Python floats give float64 and ints
-    int64, as in PyTorch; texts stay a list; dictionaries and named tuples keep their form, tuples become lists.
+    int64, as in PyTorch; texts stay texts; dictionaries and named tuples keep their form, tuples become lists.
 
     Raises:
         ShapeError: tensors of different shapes, or sequences of different lengths.

@@ -9,23 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, MutableMapping
 from typing import Any
 
-from chainrule.errors import ChainruleError
-
 PARAMETER, BUFFER, TEMPORARY, MODULE = "parameter", "buffer", "temporary buffer", "module"
 """The kinds. A temporary buffer is one that state_dict leaves out (persistent=False)."""
 
 TENSORS = (PARAMETER, BUFFER, TEMPORARY)
 SAVED = (PARAMETER, BUFFER)
-
-
-class MemberError(ChainruleError, AttributeError):
-    """A member that does not exist, is of another kind, or cannot be assigned yet."""
-
-
-class MemberNameError(ChainruleError, KeyError):
-    """A name that a member cannot have: empty, with a dot, or taken."""
-
-    __str__ = Exception.__str__  # KeyError would show the message quoted
 
 
 class Members(MutableMapping[str, Any]):

@@ -9,20 +9,10 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from chainrule import dtypes
-from chainrule.errors import ArgumentError, ArgumentTypeError, UnsupportedError
+from chainrule.errors import ArgumentError, ArgumentTypeError, MemberError, MemberNameError, UnsupportedError
 from chainrule.nn.hooks import Hook, Hooks, call_with_hooks, enter
 from chainrule.nn.loading import load_into
-from chainrule.nn.members import (
-    BUFFER,
-    MODULE,
-    PARAMETER,
-    SAVED,
-    TEMPORARY,
-    TENSORS,
-    MemberError,
-    MemberNameError,
-    Members,
-)
+from chainrule.nn.members import BUFFER, MODULE, PARAMETER, SAVED, TEMPORARY, TENSORS, Members
 from chainrule.nn.parameter import Buffer, Parameter
 from chainrule.tensor.arrays import dtype_of, numpy_dtype
 from chainrule.tensor.device import Device

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
-from chainrule.errors import ArgumentError, ArgumentTypeError, StateError, UnsupportedError
+from chainrule.errors import ArgumentError, ArgumentTypeError, ResumeError, StateError, UnsupportedError
 from chainrule.optim.optimizer import Optimizer, number
 from chainrule.tensor.tensor import Tensor, wrote
 
@@ -27,12 +27,6 @@ EPOCH_WARNING = (
     "use `scheduler.step()` to step the scheduler. With an epoch, the closed form is used instead of the "
     "chainable form, where there is one."
 )
-
-
-class NotResumable(ArgumentError, KeyError):
-    """A scheduler that is to resume (last_epoch >= 0) at an optimiser that was never scheduled."""
-
-    __str__ = Exception.__str__
 
 
 class LRScheduler:
@@ -54,7 +48,7 @@ class LRScheduler:
 
     Raises:
         ArgumentTypeError: `optimizer` is no Optimizer.
-        NotResumable (a KeyError): last_epoch >= 0 and a group has no "initial_lr".
+        ResumeError (a KeyError): last_epoch >= 0 and a group has no "initial_lr".
     """
 
     _get_lr_called_within_step: bool = False
@@ -66,7 +60,7 @@ class LRScheduler:
             if last_epoch == -1:
                 group.setdefault("initial_lr", number(group["lr"], "lr"))
             elif "initial_lr" not in group:
-                raise NotResumable(
+                raise ResumeError(
                     f"param 'initial_lr' is not specified in param_groups[{i}] when resuming scheduler with "
                     "last_epoch >= 0.",
                     got=[f"last_epoch  {last_epoch}"],

@@ -219,7 +219,7 @@ class Tensor(TensorMethods):
                 return NotImplemented
             return getattr(ufunc, method)(*arrays, **options)
         tensors = [wrap(array_of(x), None) if isinstance(x, np.ndarray) else x for x in inputs]
-        return GATES[name](*tensors)
+        return tensors[0] @ tensors[1] if name == "matmul" else GATES[name](*tensors)
 
     def __dlpack__(self, **options: Any) -> Any:
         return self.numpy().__dlpack__(**options)

@@ -14,15 +14,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from chainrule.errors import ChainruleError, DataError, FileFormatError
+from chainrule.errors import DataError, FileFormatError, FileWriteError
 from chainrule.interop.safetensors import replacing
 
 _CHUNK = 1 << 20
 _NO_ROOM = tuple(getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG") if hasattr(errno, name))
-
-
-class FileWriteError(ChainruleError, OSError):
-    """A file that cannot be written: the disk is full, the folder read-only."""
 
 
 @contextmanager

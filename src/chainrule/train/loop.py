@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from chainrule.errors import ChainruleError, DataError
+from chainrule.errors import DataError, NonFiniteLossError
 from chainrule.tensor.functions.random import Generator, randperm
 from chainrule.tensor.tensor import Tensor, wrap
 from chainrule.train.problem import Examples
@@ -24,10 +24,6 @@ from chainrule.train.problem import Examples
 Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 Record: TypeAlias = dict[str, Any]
 """What is known of an epoch: epoch (from 1), train_loss, lr, seconds, gradient_norms; callbacks add to it."""
-
-
-class NonFiniteLossError(ChainruleError, ArithmeticError):
-    """A loss that became NaN or infinite."""
 
 
 @dataclass(eq=False)

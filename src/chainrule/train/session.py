@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.errors import DataError, StateError, UsageError
+from chainrule.errors import DataError, NonFiniteLossError, StateError, UsageError
 from chainrule.tensor.functions.random import Generator
 from chainrule.tensor.tensor import wrap
 from chainrule.train import checkpoint as checkpoints
 from chainrule.train.config import Given, Request, Settings, settle
 from chainrule.train.files import sha256_of
-from chainrule.train.loop import Callback, NonFiniteLossError, Record, Shuffled, count_of, fit
+from chainrule.train.loop import Callback, Record, Shuffled, count_of, fit
 from chainrule.train.metrics import Evaluation, Metrics, confusion, evaluate, measure
 from chainrule.train.network import build_loss, build_network, build_optimizer, build_schedule
 from chainrule.train.problem import Built, Examples, Feed, Origin, Problem

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.errors import FileFormatError
+from chainrule.errors import FileFormatError, NonFiniteLossError
 from chainrule.tensor.functions.random import Generator
 from chainrule.train.checkpoint import Arrays, Checkpoint, pack, random_states, restore_random_states, save, unpack
 from chainrule.train.files import append_line, jsonable
-from chainrule.train.loop import Callback, NonFiniteLossError, Record, Training
+from chainrule.train.loop import Callback, Record, Training
 from chainrule.train.metrics import evaluate, finite, measure
 from chainrule.train.problem import Problem
 from chainrule.train.run import RunFolder

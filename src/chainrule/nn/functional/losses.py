@@ -18,6 +18,8 @@ from chainrule.errors import (
     ChainruleError,
     DTypeError,
     IndexOutOfRangeError,
+    LabelShapeError,
+    OutsideRangeError,
     ShapeError,
 )
 from chainrule.shapes import broadcast
@@ -30,14 +32,6 @@ REDUCTIONS = frozenset(("none", "mean", "sum"))
 INT64 = np.dtype(np.int64)
 IGNORED = -100
 """The default label of rows that do not count."""
-
-
-class OutsideRange(ArgumentError, RuntimeError):
-    """A number outside its range; PyTorch raises a RuntimeError here."""
-
-
-class LabelsDoNotFit(ShapeError, ValueError):
-    """Labels of another shape than the rows; PyTorch raises a ValueError or a RuntimeError here."""
 
 
 # ---- labels: classification ----------------------------------------------------------------------------------
@@ -81,7 +75,7 @@ def cross_entropy(
             pass  # once more below, where the label is named
     checked_reduction("cross_entropy", reduction, size_average, reduce)
     if not 0.0 <= label_smoothing <= 1.0:
-        raise OutsideRange(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
+        raise OutsideRangeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
     shape, labels = shape_and_labels("cross_entropy", input, target)
     if labels.dtype.kind == "f" and labels.shape == shape:
         return _of_probabilities(input, target, weight, ignore_index, reduction, label_smoothing)
@@ -136,7 +130,7 @@ def _of_probabilities(
     input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int, reduction: str, label_smoothing: float
 ) -> Tensor:
     if ignore_index >= 0:
-        raise OutsideRange("cross_entropy: ignore_index is not supported for floating point target")
+        raise OutsideRangeError("cross_entropy: ignore_index is not supported for floating point target")
     shape = input.value.shape
     if not shape:
         raise ShapeError("cross_entropy: the input has no axis of classes", got=[describe("input", input)])
@@ -190,7 +184,7 @@ def _check_labels(name: str, input: Tensor, target: Tensor) -> None:
     shape, labels = input.value.shape, target.value
     if not shape or labels.shape != without_classes(shape):
         wanted = "an axis of classes" if not shape else f"labels of shape {without_classes(shape)}"
-        raise LabelsDoNotFit(
+        raise LabelShapeError(
             f"{name}: the input asks for {wanted}" if shape else f"{name}: the input lacks {wanted}",
             got=[describe("input", input), describe("target", target)],
             where=users_line(),
@@ -275,7 +269,7 @@ def smooth_l1_loss(
     """
     checked_reduction("smooth_l1_loss", reduction, size_average, reduce)
     if beta < 0:
-        raise OutsideRange(f"smooth_l1_loss does not support negative values for beta, got {beta}")
+        raise OutsideRangeError(f"smooth_l1_loss does not support negative values for beta, got {beta}")
     if beta == 0:
         return _elementwise("l1_loss", input, target, None, reduction)
     return _elementwise("smooth_l1_loss", input, target, None, reduction, beta=beta)
@@ -295,7 +289,7 @@ def huber_loss(
     """
     checked_reduction("huber_loss", reduction)
     if delta <= 0:
-        raise OutsideRange(f"huber_loss does not support non-positive values for delta, got {delta}")
+        raise OutsideRangeError(f"huber_loss does not support non-positive values for delta, got {delta}")
     return _elementwise("huber_loss", input, target, weight, reduction, delta=delta)
 
 
@@ -448,7 +442,7 @@ def _same_shape(name: str, input: Tensor, target: Tensor) -> None:
 def _check_probabilities(what: str, x: Tensor) -> None:
     value = x.value
     if value.size and not (value.min() >= 0 and value.max() <= 1):  # nan is refused, too
-        raise OutsideRange(
+        raise OutsideRangeError(
             f"binary_cross_entropy: all elements of {what} should be between 0 and 1",
             got=[f"{what}  {x.value.shape}, from {value.min()} to {value.max()}"],
             where=users_line(),

@@ -54,10 +54,15 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
     if rounding_mode == "floor":
         return GATES["floor_divide"](input, other)
     if rounding_mode == "trunc":
-        y = GATES["trunc"](GATES["div"](input, other))
-        whole = isinstance(input, Tensor) and input.value.dtype.kind in "iu"
-        return GATES["cast"](y, dtype=input.value.dtype) if whole and not y.dtype.is_signed else y
+        if any(_is_float(x) for x in (input, other)):
+            return GATES["trunc"](GATES["div"](input, other))
+        down, rest = GATES["floor_divide"](input, other), GATES["remainder"](input, other)
+        return GATES["add"](down, GATES["logical_and"](down < 0, GATES["ne"](rest, 0)))  # exact for any integer
     raise ArgumentError(f"div: rounding_mode is None, 'floor' or 'trunc', not {rounding_mode!r}")
+
+
+def _is_float(x: Any) -> bool:
+    return x.value.dtype.kind == "f" if isinstance(x, Tensor) else isinstance(x, float)
 
 
 divide = true_divide = div
