@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tomllib
@@ -51,13 +52,19 @@ def test_the_import_loads_neither_rich_nor_mpmath_nor_scipy() -> None:
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout.strip() == "[]"
 
 
-def best_seconds(module: str, runs: int = 5) -> float:
-    """The shortest import in several fresh processes."""
+def best_seconds(module: str, bytecode: Path, runs: int = 8) -> float:
+    """The shortest import in several fresh processes, with compiled files in a folder of their own."""
     program = f"import time; start = time.perf_counter(); import {module}; print(time.perf_counter() - start)"
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environment["PYTHONPYCACHEPREFIX"] = str(bytecode)
     command = [sys.executable, "-c", program]
-    return min(float(subprocess.run(command, capture_output=True, text=True).stdout) for _ in range(runs))
+    return min(
+        float(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
+        for _ in range(runs)
+    )
 
 
-def test_the_import_takes_less_than_twice_as_long_as_numpys() -> None:
-    ratio = min(best_seconds("chainrule") / best_seconds("numpy") for _ in range(2))
+def test_the_import_takes_less_than_twice_as_long_as_numpys(tmp_path: Path) -> None:
+    ratio = min(best_seconds("chainrule", tmp_path) / best_seconds("numpy", tmp_path) for _ in range(2))
+    print(f"ratio {ratio:.2f}")
     assert ratio < 2

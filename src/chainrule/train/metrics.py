@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.report import values
 from chainrule.tensor.switches import no_grad
 from chainrule.tensor.tensor import Tensor, wrap
 from chainrule.train.config import Task
@@ -109,7 +110,7 @@ def written(name: str, value: float) -> str:
     """One metric with its name."""
     if name == "accuracy":
         return f"accuracy {value:.2%}"
-    return f"{NAMES.get(name, name)} {value:.4g}"
+    return f"{NAMES.get(name, name)} {values.written(value)}"
 
 
 NAMES = {"accuracy": "accuracy", "rmse": "RMSE", "mae": "MAE", "r2": "R²", "loss": "loss"}

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import IO, Any, Self
 
+from chainrule.report import values
 from chainrule.train.loop import Callback, Record, Training
 from chainrule.train.metrics import in_words
 
@@ -116,7 +117,7 @@ def record_in_few_words(record: Record) -> str:
     """`loss 0.1234 / 0.1543  96.53%`: training and validation loss, and the metric."""
     if "validation_loss" not in record:
         return record_in_words(record)
-    numbers = {k: f"{v:.2%}" if k == "accuracy" else f"{v:.4g}" for k, v in record["validation"].items()}
+    numbers = {k: f"{v:.2%}" if k == "accuracy" else values.written(v) for k, v in record["validation"].items()}
     metric = [number for name, number in numbers.items() if name in ("accuracy", "rmse")]
     return "  ".join([f"loss {record['train_loss']:.4f} / {record['validation_loss']:.4f}", *metric])
 
