@@ -164,7 +164,10 @@ def command(*args: str, **options: Any) -> subprocess.Popen[str]:
 @pytest.mark.skipif(os.name != "posix", reason="SIGINT is sent to a process of its own")
 def test_ctrl_c_saves_a_checkpoint_says_how_to_go_on_and_exits_130(tmp_path: Path) -> None:
     args = ["train", "digits", "--epochs", "100", "--layers", "32", "--batch-size", "8"]
-    process = command(*args, "--out", "run", cwd=tmp_path)
+    # a job started in the background ignores SIGINT, and its children with it
+    process = command(
+        *args, "--out", "run", cwd=tmp_path, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+    )
     checkpoint = tmp_path / "run" / "checkpoint.safetensors"
     deadline = time.monotonic() + 60
     while not checkpoint.exists() and time.monotonic() < deadline and process.poll() is None:

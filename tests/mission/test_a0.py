@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import chainrule as cr
+from chainrule.tensor.backward import grad
 from chainrule.tensor.dispatch import GATES
 
 F64 = cr.float64
@@ -133,7 +134,7 @@ def test_a0_7_a_local_minimum_is_not_the_global_one() -> None:
         theta = cr.tensor(start, dtype=F64, requires_grad=True)
         for _ in range(500):
             loss = theta**4 - 3 * theta**2 + theta
-            (g,) = cr.autograd.grad(loss, theta) if hasattr(cr, "autograd") else _grad(loss, theta)
+            (g,) = grad(loss, theta)
             with cr.no_grad():
                 theta -= 0.01 * g
         ends.append((theta.item(), loss.item()))
@@ -142,12 +143,6 @@ def test_a0_7_a_local_minimum_is_not_the_global_one() -> None:
     assert high > low + 1
     for theta in (local, best):
         assert 4 * theta**3 - 6 * theta + 1 == pytest.approx(0, abs=1e-8)
-
-
-def _grad(loss: cr.Tensor, theta: cr.Tensor) -> tuple[cr.Tensor, ...]:
-    from chainrule.tensor.backward import grad
-
-    return grad(loss, theta)
 
 
 def test_a0_8_one_random_sample_per_step_reaches_the_minimum_and_oscillates() -> None:

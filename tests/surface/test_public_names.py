@@ -65,6 +65,8 @@ def best_seconds(module: str, bytecode: Path, runs: int = 8) -> float:
 
 
 def test_the_import_takes_less_than_twice_as_long_as_numpys(tmp_path: Path) -> None:
-    ratio = min(best_seconds("chainrule", tmp_path) / best_seconds("numpy", tmp_path) for _ in range(2))
-    print(f"ratio {ratio:.2f}")
-    assert ratio < 2
+    ratios = []
+    while len(ratios) < 6 and not any(ratio < 2 for ratio in ratios):  # another process can only make it look slower
+        ratios.append(best_seconds("chainrule", tmp_path) / best_seconds("numpy", tmp_path))
+    print(ratios)
+    assert min(ratios) < 2

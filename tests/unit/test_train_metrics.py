@@ -52,4 +52,4 @@ def test_evaluation_in_parts_is_that_of_the_whole_and_leaves_the_mode() -> None:
 
 
 def test_metrics_in_words() -> None:
-    assert in_words({"accuracy": 0.97531, "rmse": 1234.56}) == "accuracy 97.53%  RMSE 1235"
+    assert in_words({"accuracy": 0.97531, "rmse": 1234.56}) == "accuracy 97.53%  RMSE 1,235"

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from chainrule.errors import ArgumentError, ArgumentTypeError, DTypeError, GraphError, ShapeError
+from chainrule.tensor.arrays import array_of
 from chainrule.tensor.dispatch import GATES
 from chainrule.tensor.functions.creation import into
 from chainrule.tensor.printing import describe
-from chainrule.tensor.tensor import Tensor
+from chainrule.tensor.tensor import Tensor, wrap
 
 
 def matmul(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -26,6 +29,8 @@ def matmul(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor
     try:
         left, right = input.value.ndim, other.value.ndim
     except AttributeError:
+        if isinstance(input, Tensor) and isinstance(other, np.ndarray):
+            return matmul(input, wrap(array_of(other), None))
         raise ArgumentTypeError(
             f"matmul takes tensors, not {type(input).__name__} and {type(other).__name__}"
         ) from None
