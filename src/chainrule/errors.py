@@ -44,16 +44,16 @@ class DTypeError(ChainruleError, RuntimeError):
     """An element type that an operation does not take (integers that require a gradient, complex numbers)."""
 
 
-class ArgumentError(ChainruleError, ValueError):
-    """An argument outside its range."""
+class ArgumentError(ChainruleError, ValueError, RuntimeError):
+    """An argument outside its range: PyTorch's Python code raises ValueError for it, its C++ code RuntimeError."""
 
 
 class ArgumentTypeError(ChainruleError, TypeError):
     """An argument of the wrong Python type."""
 
 
-class IndexOutOfRangeError(ChainruleError, IndexError):
-    """An index, axis or class label outside its range."""
+class IndexOutOfRangeError(ChainruleError, IndexError, RuntimeError):
+    """An index, axis or class label outside its range: IndexError or, from PyTorch's kernels, RuntimeError."""
 
 
 class GraphError(ChainruleError, RuntimeError):

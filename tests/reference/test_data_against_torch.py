@@ -116,9 +116,9 @@ REFUSED: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("options", REFUSED, ids=str)
 def test_a_loader_refuses_what_pytorchs_refuses(options: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="option|batch_size"):
+    with pytest.raises(ValueError, match=r"option|batch_size"):
         theirs.DataLoader([1, 2], **options)
-    with pytest.raises(ValueError, match="option|batch_size"):
+    with pytest.raises(ValueError, match=r"option|batch_size"):
         ours.DataLoader([1, 2], **options)
 
 

@@ -97,7 +97,10 @@ def test_a_write_to_a_value_that_is_needed_is_refused_naming_both_lines() -> Non
     x = cr.tensor(X, requires_grad=True)
     y = x.exp()
     y.add_(1)
-    with pytest.raises(RuntimeError, match=r"(?s)inplace operation: ExpBackward saved 'y'.*saved in .*:\d+.*written by add_ in .*:\d+.*clone"):
+    with pytest.raises(
+        RuntimeError,
+        match=r"(?s)inplace operation: ExpBackward saved 'y'.*saved in .*:\d+.*written by add_ in .*:\d+.*clone",
+    ):
         y.sum().backward()
 
 

@@ -154,7 +154,9 @@ def test_multinomial_draws_by_weight_with_and_without_replacement() -> None:
     np.testing.assert_allclose(shares, [0.125, 0, 0.375, 0.5], atol=4 * 0.5 / sqrt(N))
     rows = cr.multinomial(w.expand(2000, 4), 3).numpy()
     assert (np.sort(rows, 1) == [0, 2, 3]).all()
-    np.testing.assert_allclose(np.bincount(rows[:, 0], minlength=4) / 2000, [0.125, 0, 0.375, 0.5], atol=4 * 0.5 / sqrt(2000))
+    np.testing.assert_allclose(
+        np.bincount(rows[:, 0], minlength=4) / 2000, [0.125, 0, 0.375, 0.5], atol=4 * 0.5 / sqrt(2000)
+    )
     with pytest.raises((RuntimeError, ValueError), match="without replacement"):
         cr.multinomial(w, 4)
     with pytest.raises((RuntimeError, ValueError), match="not negative"):

@@ -1,7 +1,8 @@
 """DataLoader: batches of a data set, in the order of a sampler.
 
 Batches are made one at a time, when the loop asks for one, by the process that runs the loop. `num_workers` is
-accepted and changes nothing: what a loop receives does not depend on the number of workers in PyTorch either.
+accepted and changes nothing: samples that have numbers make the same batches in PyTorch for any number of workers,
+and those of an IterableDataset come once, as they do there without workers.
 
 A TensorDataset (or a Subset of one) with the default collate function is batched by one indexing of each tensor,
 without a Python object for each sample.

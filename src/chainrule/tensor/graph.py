@@ -7,12 +7,12 @@ Tensor: reference counting alone frees a graph.
 from __future__ import annotations
 
 import itertools
+import os
 import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -25,7 +25,7 @@ Array: TypeAlias = np.ndarray[Any, Any]
 Site: TypeAlias = tuple[CodeType, int]
 """A place in the user's program: a code object and the instruction in it."""
 
-PACKAGE = str(Path(__file__).resolve().parent.parent)
+PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 tick = itertools.count(1).__next__
 """The next creation number: a node's place in time, and the time of an in-place write."""
