@@ -79,7 +79,7 @@ def test_the_result_is_the_definitions(point: Point, dtype: Any) -> None:
 
 
 OWN_BODIES = """
-    relu square log2 log10 tan sinh cosh isnan isinf isfinite linear cross_entropy cross_entropy_backward mT flip
+    relu square log2 log10 tan sinh cosh isnan isinf isfinite linear cross_entropy cross_entropy_backward mT flip mean
 """
 """Operators that follow from others, and that the NumPy reader computes by code of its own all the same."""
 

@@ -122,7 +122,7 @@ def test_programs_of_views_and_writes_agree_with_pytorch(program: list[tuple[str
         their_error = theirs.step(name, i, j, without_grad)
         if their_error is None:
             error = ours.step(name, i, j, without_grad)
-            if error is not None and "single memory location" in error:
+            if error is not None and "clone() the tensor" in error:
                 return  # stretched memory is read only here; PyTorch lets a single element of it be written
             assert error is None, f"{name} was refused"
         elif ours.step(name, i, j, without_grad) is None:

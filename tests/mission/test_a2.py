@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -32,7 +34,7 @@ def test_a2_1_three_phases_repeat_until_convergence() -> None:
 
 def layers(*sizes: int) -> tuple[list[cr.Tensor], list[cr.Tensor]]:
     rng = np.random.default_rng(2)
-    weights = [cr.tensor(rng.normal(size=(d, c)), requires_grad=True) for c, d in zip(sizes, sizes[1:], strict=False)]
+    weights = [cr.tensor(rng.normal(size=(d, c)), requires_grad=True) for c, d in pairwise(sizes)]
     biases = [cr.tensor(rng.normal(size=(d, 1)), requires_grad=True) for d in sizes[1:]]
     return weights, biases
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 
@@ -41,7 +42,7 @@ def test_a4_1_guess_measure_adjust_repeat() -> None:
             for p in (w, b):
                 p -= 1.0 * p.grad
                 p.grad.zero_()
-    assert all(later <= earlier for earlier, later in zip(losses, losses[1:], strict=False))
+    assert all(later <= earlier for earlier, later in pairwise(losses))
     assert losses[-1] < 1e-12
     assert (w * 0.5 + b).sigmoid().item() == pytest.approx(TARGET, abs=1e-5)
 

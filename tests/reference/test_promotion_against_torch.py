@@ -125,3 +125,12 @@ def test_matmul_does_not_mix_types() -> None:
     for lib in (cr, torch):
         with pytest.raises(RuntimeError):
             lib.ones(2, 2) @ lib.ones(2, 2, dtype=lib.float64)
+
+
+def test_sums_of_float16_are_added_up_in_float32() -> None:
+    for call in (
+        lambda m: m.ones(70_000, dtype=m.float16).mean(),
+        lambda m: m.full((4, 3001), 0.1, dtype=m.float16).sum(1),
+    ):
+        assert call(cr).tolist() == call(torch).tolist()
+        assert name(call(cr)) == "float16"

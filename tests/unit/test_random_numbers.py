@@ -180,7 +180,8 @@ def test_randperm_is_a_permutation_and_every_one_is_as_likely() -> None:
 @pytest.mark.parametrize(
     ("call", "kind", "words"),
     [(lambda: cr.randint(5, 5, (2,)), ValueError, "low"), (lambda: cr.rand(2, dtype=cr.int64), RuntimeError, "float"),
-     (lambda: cr.bernoulli(cr.tensor([1.5])), ValueError, "p_in"), (lambda: cr.bernoulli(cr.tensor([1])), RuntimeError, "probabilities"),
+     (lambda: cr.bernoulli(cr.tensor([1.5])), ValueError, "p_in"),
+     (lambda: cr.bernoulli(cr.tensor([1])), RuntimeError, "probabilities"),
      (lambda: cr.normal(0.0, -1.0, (2,)), ValueError, "std"), (lambda: cr.randperm(-1), ValueError, "non-negative"),
      (lambda: cr.normal(0.0, 1.0), TypeError, "size"), (lambda: cr.randint(5), TypeError, "size")],
 )  # fmt: skip

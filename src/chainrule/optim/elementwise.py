@@ -27,8 +27,12 @@ from chainrule.tensor.graph import Array
 from chainrule.tensor.printing import describe
 from chainrule.tensor.tensor import Tensor, wrap, wrote
 
-BLOCK_BYTES = 1 << 18
-"""Of one array in a block, and of one part of the state in a bundle: 64k elements of float32."""
+BLOCK_BYTES = 1 << 19
+"""Of one array in a block, and of one part of the state in a bundle: 128k elements of float32.
+
+In a training step on one core of an AMD EPYC, 2^17, 2^18, 2^19: momentum SGD of 784-128-64-10 takes 71, 64, 55 us, Adam
+of 1024-1024-1024-10 3.4, 3.2, 3.0 ms.
+"""
 
 Named: TypeAlias = dict[str, Any]
 """Arrays of state, or hyperparameters, by their names in the formula."""

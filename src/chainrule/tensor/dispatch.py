@@ -126,11 +126,11 @@ def _node_lines(op: Op, served: list[str], params_dict: str) -> list[str]:
     """Choose the plan by which inputs need a gradient, and make the node."""
     lines: list[str] = []
     choices = [tuple(bool(n >> i & 1) for i in range(len(served))) for n in range(1, 2 ** len(served))]
-    for n, needs in enumerate(choices):
+    for place, (n, needs) in enumerate(reversed(list(enumerate(choices)))):  # all of them need one: the common case
         needed = [a for a, need in zip(served, needs, strict=True) if need]
         if len(choices) > 1:
             test = " and ".join([f"e_{a} is {'not ' * need}None" for a, need in zip(served, needs, strict=True)])
-            lines.append(f"    {'el' * (n > 0)}if {test}:")
+            lines.append(f"    {'el' * (place > 0)}if {test}:")
         saved = "".join([f"{_saved_expression(op, w)}, " for w in Plan(op, _needs(op, needed)).wants])
         indent = "    " + "    " * (len(choices) > 1)
         lines += [

@@ -33,13 +33,21 @@ class _Switch:
             @functools.wraps(function)
             def generator(*args: Any, **kwargs: Any) -> Any:
                 steps = function(*args, **kwargs)
+                advance = functools.partial(next, steps)
                 while True:
-                    with _Switch(**changes):
-                        try:
-                            value = next(steps)
-                        except StopIteration as stop:
-                            return stop.value
-                    yield value
+                    try:
+                        with _Switch(**changes):
+                            value = advance()
+                    except StopIteration as stop:
+                        return stop.value
+                    try:
+                        advance = functools.partial(steps.send, (yield value))
+                    except GeneratorExit:
+                        with _Switch(**changes):
+                            steps.close()
+                        raise
+                    except BaseException as error:
+                        advance = functools.partial(steps.throw, error)
 
             return generator  # type: ignore[return-value]
 

@@ -343,6 +343,9 @@ def own_attributes(tensor: Tensor) -> dict[str, Any]:
 def rebuilt(kind: type[Tensor], value: Array, requires_grad: bool, attributes: dict[str, Any]) -> Tensor:
     """A tensor of a class, from its parts: unpickling and deepcopy."""
     tensor = _new(kind)
+    known = numpy_dtype(value.dtype)
+    if value.dtype is not known:  # pickle makes a new object of the same type, which the gates' fast path misses
+        value = value.view(known)
     tensor.value = value
     tensor.edge = Leaf(value, tensor) if requires_grad else None
     tensor.__dict__.update(attributes)

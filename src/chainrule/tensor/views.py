@@ -12,7 +12,7 @@ import numpy as np
 
 from chainrule.errors import InPlaceError
 from chainrule.ops.op import Op
-from chainrule.tensor.graph import Array, Edge, Leaf, Node, state
+from chainrule.tensor.graph import Array, Edge, Leaf, Node, state, tick
 from chainrule.tensor.numpy_maths import NumPyMaths
 from chainrule.tensor.plan import Plan, Step
 from chainrule.tensor.tensor import Tensor, own_attributes, rebuilt, wrap
@@ -27,7 +27,7 @@ class View(Tensor):
 
     __slots__ = ("_checked", "_own", "_seen", "op", "params", "parent", "unrecorded")
     rewrites: ClassVar[int] = 0
-    """How often any tensor has had its history rewritten: while this stands still, so do the edges of all views."""
+    """When a tensor last had its history rewritten: while this stands still, so do the edges of all views."""
 
     parent: Tensor
     op: Op
@@ -172,4 +172,4 @@ def rebase(tensor: Tensor, edge: Edge | None) -> None:
         edge = Node(plan, edges, (mask, (tensor.op.name, tensor.params)), parent.value.shape)
         tensor = parent
     tensor.edge = edge
-    View.rewrites += 1
+    View.rewrites = tick()

@@ -226,7 +226,7 @@ def _reshaped(self: Tensor, move: Callable[[Tensor], Tensor]) -> Tensor:
         replace_value(self, result.value)
     else:
         self.value, self.edge = result.value, result.edge
-        View.rewrites += 1
+        View.rewrites = tick()
     return self
 
 

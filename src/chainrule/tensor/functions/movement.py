@@ -164,7 +164,7 @@ def expand(input: Tensor, *sizes: Any) -> Tensor:
     if lead < 0:
         raise ShapeError(f"expand: {wanted} has fewer axes than the tensor", got=[describe("input", input)])
     target = tuple([shape[i - lead] if n == -1 and i >= lead else n for i, n in enumerate(wanted)])
-    return GATES["broadcast_to"](input, shape=target)
+    return GATES["reshape" if target == shape else "broadcast_to"](input, shape=target)
 
 
 def expand_as(input: Tensor, other: Tensor) -> Tensor:
@@ -197,7 +197,8 @@ def repeat(input: Tensor, *sizes: Any) -> Tensor:
     full = (1,) * (len(counts) - len(shape)) + tuple(shape)
     once = GATES["reshape"](input, shape=tuple([k for n in full for k in (1, n)]))
     many = GATES["broadcast_to"](once, shape=tuple([k for c, n in zip(counts, full, strict=True) for k in (c, n)]))
-    return GATES["reshape"](many, shape=tuple([c * n for c, n in zip(counts, full, strict=True)]))
+    y = GATES["reshape"](many, shape=tuple([c * n for c, n in zip(counts, full, strict=True)]))
+    return GATES["clone"](y) if np.may_share_memory(y.value, input.value) else y
 
 
 def tile(input: Tensor, *dims: Any) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from chainrule.errors import ArgumentError, DTypeError, ShapeError
+from chainrule.errors import ArgumentError, DTypeError, IndexOutOfRangeError
 from chainrule.shapes import Axes, normal_axes, normal_axis
 from chainrule.tensor.arrays import numpy_dtype
 from chainrule.tensor.dispatch import GATES
@@ -125,9 +125,10 @@ class ValuesAndIndices(NamedTuple):
 
 
 def _not_empty(input: Tensor, name: str, dim: int | None) -> None:
-    size = input.value.size if dim is None else input.value.shape[dim] if input.value.ndim else 1
+    ndim = input.value.ndim
+    size = input.value.size if dim is None or not ndim else input.value.shape[normal_axis(dim, ndim)]
     if size == 0:
-        raise ShapeError(
+        raise IndexOutOfRangeError(
             f"{name}(): no identity for an empty axis; there is nothing to choose from", got=[describe("input", input)]
         )
 
