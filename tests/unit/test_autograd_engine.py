@@ -346,3 +346,12 @@ def test_dtypes_of_gradients_follow_their_tensors() -> None:
     h = cr.ones(2, dtype=cr.float16, requires_grad=True)
     (a * b * h).sum().backward()
     assert (a.grad.dtype, b.grad.dtype, h.grad.dtype) == (cr.float32, cr.float64, cr.float16)
+
+
+def test_the_mixed_derivative_of_a_power_is_right_at_an_exponent_of_0() -> None:
+    """d2(a^b)/(da db) at b = 0 is 1/a; PyTorch's mask makes it 0."""
+    a, b = leaf(2.0), leaf(0.0)
+    (by_a,) = grad((a**b).sum(), a, create_graph=True)
+    (mixed,) = grad(by_a.sum(), b)
+    assert by_a.tolist() == [0.0]
+    assert mixed.item() == pytest.approx(0.5)
