@@ -341,7 +341,7 @@ def plain_labels(target: Array, weight: Array | None, options: dict[str, Any]) -
     """True if every row counts with weight 1: the common case, which has a shorter way."""
     if weight is not None or options["label_smoothing"] or options["ignore_index"] >= 0 or target.dtype.kind != "i":
         return False
-    return target.size > 0 and bool(target.min() >= 0)
+    return target.size > 0 and bool(_min(target, None) >= 0)
 
 
 def divisor(b: Any) -> Any:
