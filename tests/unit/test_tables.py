@@ -13,21 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chainrule.data.tables import (
-    Dropped,
-    Numeric,
-    Preparation,
-    Presence,
-    Table,
-    fit_preparation,
-    is_numeric,
-    labelled_rows,
-    numbers,
-    read_table,
-    read_target,
-    split_rows,
-    target_values,
-)
+from chainrule.data.preparation import Dropped, Numeric, Preparation, Presence, fit_preparation
+from chainrule.data.tables import Table, is_numeric, numbers, read_table
+from chainrule.data.target import labelled_rows, read_target, split_rows, target_values
 from chainrule.errors import ArgumentError, ChainruleError, DataError, FileFormatError, IndexOutOfRangeError
 
 try:

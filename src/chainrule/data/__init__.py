@@ -1,6 +1,7 @@
 """Data: tables, images and the data sets that can be had by name, as arrays ready for a network.
 
-Data sets and loaders have PyTorch's names. `tables`, `images`, `bundled` and `splits` load when first used.
+Data sets and loaders have PyTorch's names. `tables`, `target`, `preparation`, `images`, `bundled` and `splits`
+load when first used.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ __all__ = [
     "random_split",
 ]
 
-_LATE = ("bundled", "images", "splits", "tables")
+_LATE = ("bundled", "images", "preparation", "splits", "tables", "target")
 
 
 def __getattr__(name: str) -> Any:

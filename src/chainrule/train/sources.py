@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 
 from chainrule.data import bundled
+from chainrule.data.preparation import Preparation, fit_preparation
 from chainrule.data.splits import stratified_split
-from chainrule.data.tables import Preparation, Table, fit_preparation, read_table, read_target, split_rows
+from chainrule.data.tables import Table, read_table
+from chainrule.data.target import read_target, split_rows
 from chainrule.errors import DataError, UsageError
 from chainrule.train.builder import build
 from chainrule.train.config import DEFAULT_TEST_FRACTION, DEFAULT_VALIDATION, Request, suggestion

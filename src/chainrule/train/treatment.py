@@ -13,7 +13,8 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.data.tables import Preparation, Table, numbers, read_table
+from chainrule.data.preparation import Preparation
+from chainrule.data.tables import Table, numbers, read_table
 from chainrule.errors import ChainruleError, DataError, FileFormatError, UsageError
 
 Array: TypeAlias = NDArray[Any]
