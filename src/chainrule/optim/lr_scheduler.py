@@ -639,11 +639,10 @@ class CyclicLR(LRScheduler):
 
     def get_lr(self) -> list[float]:
         self._rates()
-        cycle = math.floor(1 + self.last_epoch / self.total_size)
-        x = 1.0 + self.last_epoch / self.total_size - cycle
-        rises = x <= self.step_ratio
-        part = x / self.step_ratio if rises else (x - 1) / (self.step_ratio - 1)
-        height = self.scale_fn(cycle if self.scale_mode == "cycle" else self.last_epoch)
+        finished, place = divmod(self.last_epoch / self.total_size, 1.0)  # whole cycles, and the place in this one
+        up, down = self.step_ratio, 1.0 - self.step_ratio
+        part = place / up if place <= up else (1.0 - place) / down
+        height = self.scale_fn(int(finished) + 1 if self.scale_mode == "cycle" else self.last_epoch)
         if self.cycle_momentum:
             bounds = zip(self.optimizer.param_groups, self.base_momentums, self.max_momentums, strict=True)
             for group, low, high in bounds:
