@@ -14,7 +14,7 @@ settings.register_profile("the same examples", deadline=None, derandomize=True)
 settings.load_profile("the same examples" if os.environ.get("CI") else "new examples")
 
 REQUIRED = os.environ.get("CHAINRULE_REQUIRE_ORACLES") == "1"
-ORACLES = ("torch", "safetensors", "sklearn", "pyarrow")
+ORACLES = ("torch", "safetensors", "sklearn", "pyarrow", "importlinter", "mypy")
 _missing: list[str] = []
 
 

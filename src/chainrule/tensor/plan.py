@@ -42,7 +42,6 @@ class Plan:
         # a rule names the inputs that its kept statistic depends on; one that names none keeps a constant (a mask)
         self.recomputes = any(k in self.wants for k in op.keeps) and any(w in op.inputs for w in self.wants)
         self.save = self._saver()
-        self.needs_shapes = any(w.endswith(("_shape", "_dtype")) for w in self.wants)
         self.source = [self._source(w, edge) for w in self.wants]
         self.steps: list[Step] = []
         for rule in live:
