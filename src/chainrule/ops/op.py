@@ -151,6 +151,11 @@ class Op:
         """The inputs that a rule serves."""
         return frozenset(name for rule in self.rules for name in rule.serves)
 
+    def is_linear_in(self, name: str) -> bool:
+        """True if the rule for this input looks neither at the input nor at the result."""
+        rule = next(rule for rule in self.rules if name in rule.serves)
+        return not rule.is_slope and name not in rule.reads and "y" not in rule.reads
+
     def __repr__(self) -> str:
         return f"<op {self.name}>"
 
