@@ -68,6 +68,10 @@ class UnsupportedError(ChainruleError, NotImplementedError):
     """Something that PyTorch has and chainrule does not (complex numbers, a CUDA device)."""
 
 
+class TraceError(ChainruleError, RuntimeError):
+    """Something that a compiled program cannot do, with the line where it was asked for."""
+
+
 class StateError(ChainruleError, RuntimeError):
     """A state dictionary or checkpoint that does not fit the object it is loaded into."""
 
@@ -78,6 +82,10 @@ class FileFormatError(ChainruleError, ValueError):
 
 class DataError(ChainruleError, ValueError):
     """Data that cannot be trained on: unknown columns, no rows, NaN, one class only."""
+
+
+class CompileError(ChainruleError, RuntimeError):
+    """A program that cannot be turned into machine code: text that LLVM refuses, a function that is nowhere."""
 
 
 class UsageError(ChainruleError, ValueError):

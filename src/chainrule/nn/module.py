@@ -18,6 +18,7 @@ from chainrule.tensor.arrays import dtype_of, numpy_dtype
 from chainrule.tensor.device import Device
 from chainrule.tensor.functions import conversion
 from chainrule.tensor.hooks import RemovableHandle
+from chainrule.tensor.recording import RECORDERS, changed, recorder
 from chainrule.tensor.tensor import Tensor, replace_value, wrap, wrote
 
 Self = TypeVar("Self", bound="Module")
@@ -65,6 +66,8 @@ class Module:
     # ---- the call --------------------------------------------------------------------------------------------
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if RECORDERS and (recording := recorder()) is not None:
+            recording.ran(self)
         if self._hooks is None:
             return self.forward(*args, **kwargs)
         return call_with_hooks(self, self._hooks, args, kwargs)
@@ -78,6 +81,7 @@ class Module:
     # ---- attributes ------------------------------------------------------------------------------------------
 
     def __setattr__(self, name: str, value: Any) -> None:
+        changed()
         kinds = self.__dict__.get("_kinds")
         kind = None if kinds is None else kinds.get(name)
         if isinstance(value, Parameter):
@@ -368,6 +372,8 @@ class Module:
                     p.grad = None
                 elif grad.edge is not None:
                     p.grad = wrap(np.zeros_like(grad.value), None)
+                elif recorder() is not None:
+                    grad.zero_()
                 else:
                     grad.value[...] = 0
                     wrote(grad)

@@ -40,14 +40,18 @@ def result_of(op: Op, inputs: Sequence[Any], params: dict[str, Any]) -> tuple[Sh
         >>> result_of(CATALOGUE["sum"], [Abstract((2, 3), dtypes.bool_)], {"axis": 1})
         ((2,), chainrule.int64)
     """
+    return results_of(op, inputs, params)[0]
+
+
+def results_of(op: Op, inputs: Sequence[Any], params: dict[str, Any]) -> list[tuple[Shape, DType]]:
+    """The same for each result: the kept statistics after the value, the new state after the new parameter."""
     check_params(op, params)
     values = [_abstract(x) for x in inputs]
     try:
-        y = _run(op, *values, **params)
+        y = _body(op, *values, **params)
     except ChainruleError as refused:
         raise _named(op, values, refused) from None
-    first = y[0] if isinstance(y, tuple) else y
-    return first.shape, first.dtype
+    return [(one.shape, one.dtype) for one in (y if isinstance(y, tuple) else (y,))]
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,13 @@ class ShapeMaths(metaclass=_OperatorsAsAttributes):
 
 
 def _run(op: Op, *inputs: Any, **params: Any) -> Any:
-    """One call inside a body: the promise of a primitive, else what the body makes of the inputs."""
+    """One call inside a body: its value, without the statistics that it keeps."""
+    y = _body(op, *inputs, **params)
+    return y[0] if op.keeps else y
+
+
+def _body(op: Op, *inputs: Any, **params: Any) -> Any:
+    """The promise of a primitive, else what the body makes of the inputs."""
     common = operand_type(op, inputs)
     shape = None if op.shape_rule is None else op.shape_rule(*[_shape(x) for x in inputs], **params)
     if op.primitive:
@@ -119,8 +129,7 @@ def _run(op: Op, *inputs: Any, **params: Any) -> Any:
         return Abstract(shape, _declared_type(op, common, params))
     if op.converts and common is not None:
         inputs = tuple([_converted(op, i, x, common) for i, x in enumerate(inputs)])
-    y = op.body(ShapeMaths, *inputs, **params)
-    return y[0] if op.keeps else y
+    return op.body(ShapeMaths, *inputs, **params)
 
 
 def _elementwise(name: str, *inputs: Any) -> Abstract:

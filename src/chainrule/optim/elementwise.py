@@ -25,6 +25,7 @@ from chainrule.ops.op import Op
 from chainrule.optim.optimizer import Closure, Group, Optimizer, evaluated, number
 from chainrule.tensor.graph import Array
 from chainrule.tensor.printing import describe
+from chainrule.tensor.recording import Recorder, changed, recorder
 from chainrule.tensor.tensor import Tensor, wrap, wrote
 
 BLOCK_BYTES = 1 << 19
@@ -92,6 +93,10 @@ class Elementwise(Optimizer):
             DTypeError, ShapeError: a parameter was given other elements (`p.data = ...`) than its state is for.
         """
         loss = evaluated(closure)
+        if (recording := recorder()) is not None:
+            for group in self.param_groups:
+                self._record(recording, group)
+            return loss
         for i, group in enumerate(self.param_groups):
             plan = self._plans.get(i)
             names = self.state_names(group)
@@ -104,6 +109,34 @@ class Elementwise(Optimizer):
                 if bundle.flat is None or not run.together(bundle, bundle.flat):
                     run.one_by_one(bundle)
         return loss
+
+    def _record(self, recording: Recorder, group: Group) -> None:
+        """A group's step for a recorder: the catalogue's formula on each parameter that has a gradient."""
+        op, names = self.formula(group), self.state_names(group)
+        options = recording.numbers(group, lambda: self._inputs_of(group))
+        constants = {p: options.pop(p) for p in tuple(options) if p in op.params}
+        for p in group["params"]:
+            g = p.grad
+            if g is None:
+                continue
+            self._begin(p, names, group)
+            state = [self.state[p][name] for name in names]
+            given = {**options, "p": p, "g": g, **dict(zip(names, state, strict=True))}
+            if self.counts_steps:
+                step = self.state[p]["step"]
+                step += 1
+                given["step"] = step
+            values = [recording.value_of(given.get(name)) for name in op.inputs]
+            after: tuple[Any, ...] = getattr(recording.maths, op.name)(*values, **constants)
+            for tensor, value in zip([p, *state], after, strict=True):
+                recording.write(tensor, recording.tensor_of(value))
+
+    def _inputs_of(self, group: Group) -> Named:
+        """The hyperparameters and options that the formula takes; None for what this group does without."""
+        decay = number(group["weight_decay"], "weight_decay")
+        taken = {**self.hyperparameters(group), "maximize": group["maximize"], "weight_decay": decay or None}
+        op = self.formula(group)
+        return {name: x for name, x in taken.items() if name in op.inputs or name in op.params}
 
     # ---- the state ------------------------------------------------------------------------------------------
 
@@ -219,6 +252,7 @@ class Flat:
 
     def take_over(self, name: str, tensors: list[Tensor]) -> None:
         """Move the state of that name into one flat array; the Tensors become views of it."""
+        changed()
         flat = self.state[name] = np.empty(self.ranges[-1][1], self.dtype)
         for tensor, view in zip(tensors, self.views(flat), strict=True):
             view[...] = tensor.value

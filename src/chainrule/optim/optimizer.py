@@ -14,6 +14,7 @@ from chainrule.errors import ArgumentError, ArgumentTypeError, UnsupportedError
 from chainrule.tensor.graph import Node
 from chainrule.tensor.hooks import RemovableHandle
 from chainrule.tensor.switches import enable_grad
+from chainrule.tensor.recording import recorder
 from chainrule.tensor.tensor import Tensor, wrap, wrote
 
 Group: TypeAlias = dict[str, Any]
@@ -92,9 +93,12 @@ class Optimizer:
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Take the gradients away, or set their elements to 0 for `set_to_none=False`."""
+        recording = recorder()
         for group in self.param_groups:
             for p in group["params"]:
                 edge = p.edge
+                if recording is not None and edge is not None:
+                    (recording.write_grad if set_to_none else recording.read_grad)(edge)
                 if edge is not None and edge.grad is not None:
                     edge.grad = None if set_to_none else zeroed(edge.grad)
 
@@ -282,6 +286,8 @@ def evaluated(closure: Closure | None) -> Any:
 
 def zeroed(grad: Tensor) -> Tensor:
     """A gradient of zeros: the same Tensor where its memory can be written, cut from its graph."""
+    if recorder() is not None:
+        return grad.detach_().zero_()
     if not grad.value.flags.writeable:
         return wrap(np.zeros_like(grad.value), None)
     grad.edge = None

@@ -6,7 +6,7 @@ Iterative, in the order of making, and on raw NumPy arrays unless the gradient i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from heapq import heappop, heappush
 from operator import attrgetter
@@ -20,6 +20,7 @@ from chainrule.tensor.dispatch import TensorMaths
 from chainrule.tensor.graph import Array, Edge, Leaf, Mode, Node, Watch, Write, line_of, stamp, state, write_to, writes
 from chainrule.tensor.numpy_maths import NumPyMaths
 from chainrule.tensor.printing import describe
+from chainrule.tensor.recording import recorder
 from chainrule.tensor.tensor import Tensor, wrap
 
 by_order = attrgetter("order")
@@ -60,7 +61,10 @@ def backward(
     for x in targets:
         g = found.get(_edge(x))
         if isinstance(x.edge, Leaf) and g is not None:
-            accumulate(x.edge, np.array(g) if isinstance(g, np.ndarray) else g)
+            if (recording := recorder()) is not None:
+                recording.accumulate(x.edge, g)
+            else:
+                accumulate(x.edge, np.array(g) if isinstance(g, np.ndarray) else g)
         elif isinstance(x.edge, Node) and g is not None and not x.retains_grad:  # the sweep has done it already
             x.grad = _as_tensor(g) if x.grad is None else x.grad + _as_tensor(g)
 
@@ -147,7 +151,8 @@ def sweep(
     useful: set[Edge] = set() if wanted is None else _leading_to(wanted, _reachable(list(pending)))
     mode = state.mode
     state.mode = mode if mode.grad is create_graph else Mode(create_graph, mode.inference, mode.keep)
-    m: Any = TensorMaths if create_graph else NumPyMaths
+    recording = recorder()
+    m: Any = TensorMaths if create_graph else NumPyMaths if recording is None else recording.maths
     found: Cotangents = {}
     try:
         while heap:
@@ -155,6 +160,8 @@ def sweep(
             g = pending.pop(node)
             if isinstance(g, scalar):  # rules on 0-d arrays give NumPy scalars
                 g = np.asarray(g)
+            if recording is not None and not create_graph:
+                g = recording.value_of(g)
             if wanted is not None and node not in useful and node not in wanted:
                 continue
             if node.watch is not None:
@@ -178,7 +185,7 @@ def sweep(
             if mode.keep:
                 node.cotangent = g
             if create_graph:
-                saved = _as_tensors(node)
+                saved = _as_tensors(node, wrap if recording is None else recording.tensor_of)
             broadcasts = plan.broadcasts
             for pull, at, to, pick in plan.steps:
                 part = pull(m, g, saved)
@@ -201,14 +208,18 @@ def sweep(
                 node.saved = None
         leaf: Any  # nodes went to the heap: leaves are what is left
         for leaf, g in pending.items():
-            if type(g) is not ndarray:
+            if recording is not None and not create_graph:
+                g = recording.value_of(g)
+            elif type(g) is not ndarray:
                 g = np.asarray(g) if isinstance(g, scalar) else g
             elif wanted is None and leaf.grad is None and leaf.watch is None and g.base is None:
                 leaf.grad = wrap(g, None)
                 continue
             if leaf.watch is not None:
                 g = _watched(leaf.watch, g, create_graph)
-            if wanted is None:
+            if wanted is None and recording is not None:
+                recording.accumulate(leaf, g)
+            elif wanted is None:
                 accumulate(leaf, g)
             elif leaf in wanted:
                 found[leaf] = g
@@ -258,6 +269,11 @@ def accumulate(leaf: Leaf, g: Any) -> None:
         stamp(total)
     else:
         leaf.grad = wrap(leaf.grad.value + g, None)
+    call_post_hooks(leaf)
+
+
+def call_post_hooks(leaf: Leaf) -> None:
+    """The hooks that wait for a leaf's .grad to be complete."""
     if leaf.watch is not None:
         for hook in list(leaf.watch.post_hooks.values()):
             hook(leaf.tensor())
@@ -273,8 +289,10 @@ def unbroadcast(m: Any, g: Any, shape: tuple[int, ...]) -> Any:
 
 def _watched(watch: Watch, g: Any, create_graph: bool) -> Any:
     """The cotangent after the hooks, kept where the user asked for it."""
+    recording = recorder()
+    as_tensor = wrap if recording is None else recording.tensor_of
     for hook in list(watch.hooks.values()):
-        replaced = hook(g if isinstance(g, Tensor) else wrap(g, None))
+        replaced = hook(g if isinstance(g, Tensor) else as_tensor(g, None))
         if replaced is not None:
             if not isinstance(replaced, Tensor):
                 raise ArgumentTypeError(f"a hook returns None or a Tensor, not {type(replaced).__name__}")
@@ -283,9 +301,9 @@ def _watched(watch: Watch, g: Any, create_graph: bool) -> Any:
                     "a hook has changed the shape of the gradient",
                     got=[describe("gradient", g), describe("hook's result", replaced)],
                 )
-            g = replaced if create_graph else replaced.value
+            g = replaced if create_graph else replaced.value if recording is None else recording.value_of(replaced)
     if watch.retains:
-        kept = g if isinstance(g, Tensor) else wrap(np.array(g), None)
+        kept = g if isinstance(g, Tensor) else wrap(np.array(g), None) if recording is None else as_tensor(g, None)
         watch.grad = kept if watch.grad is None else watch.grad + kept
     return g
 
@@ -319,7 +337,7 @@ def _check_variadic(node: Node, values: list[Any]) -> None:
             raise _changed(node, value, write)
 
 
-def _as_tensors(node: Node) -> tuple[Any, ...]:
+def _as_tensors(node: Node, wrap: Callable[[Any, Any], Tensor] = wrap) -> tuple[Any, ...]:
     """What was saved, as Tensors that are connected to the graph, so that the rule itself is differentiated."""
     plan = node.plan
     out: list[Any] = []
@@ -328,17 +346,22 @@ def _as_tensors(node: Node) -> tuple[Any, ...]:
         if source == "result":
             out.append(wrap(value, node))
         elif isinstance(source, int):
-            out.append(wrap(value, node.edges[source]) if isinstance(value, np.ndarray) else value)
-        elif type(value) is list and value and isinstance(value[0], np.ndarray):
-            out.append(_variadic_tensors(node, value))
+            out.append(wrap(value, node.edges[source]) if _is_array(value) else value)
+        elif type(value) is list and value and _is_array(value[0]):
+            out.append(_variadic_tensors(node, value, wrap))
         else:
-            out.append(wrap(value, None) if isinstance(value, np.ndarray) else value)
+            out.append(wrap(value, None) if _is_array(value) else value)
     if plan.recomputes:
         out = _with_recomputed_statistics(node, out)
     return tuple(out)
 
 
-def _variadic_tensors(node: Node, values: list[Array]) -> list[Tensor]:
+def _is_array(value: Any) -> bool:
+    """True for an array or a recorder's value; False for a shape, a parameter, a number."""
+    return hasattr(value, "shape") and hasattr(value, "dtype")
+
+
+def _variadic_tensors(node: Node, values: list[Array], wrap: Callable[[Any, Any], Tensor]) -> list[Tensor]:
     """The variadic inputs, each with its edge if it needs a gradient."""
     plan = node.plan
     start = len(plan.fixed)
@@ -388,6 +411,9 @@ def _edges_of(tensors: Sequence[Tensor]) -> set[Edge]:
 
 
 def _as_tensor(g: Any) -> Tensor:
+    if (recording := recorder()) is not None and not isinstance(g, Tensor):
+        made: Tensor = recording.tensor_of(g)
+        return made
     return g if isinstance(g, Tensor) else wrap(g if g.base is None and g.flags.writeable else g.copy(), None)
 
 
@@ -407,7 +433,8 @@ def _roots(tensors: list[Tensor], grads: list[Any], create_graph: bool) -> list[
             )
         cotangent = _cotangent(x, g)
         if not create_graph:
-            roots.append((edge, cotangent.value.copy() if isinstance(edge, Leaf) else cotangent.value))
+            value = cotangent.value
+            roots.append((edge, value.copy() if isinstance(edge, Leaf) and type(value) is ndarray else value))
         else:
             roots.append((edge, cotangent))
     return roots

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from threading import get_ident
 from typing import Any, Protocol
 
 import numpy as np
@@ -24,6 +25,7 @@ from chainrule.tensor.graph import PACKAGE, USERS_FILES, Array, Kept, Node, stat
 from chainrule.tensor.numpy_maths import runner
 from chainrule.tensor.plan import Plan
 from chainrule.tensor.printing import describe
+from chainrule.tensor.recording import RECORDERS
 from chainrule.tensor.tensor import Tensor, default_float, wrap
 from chainrule.tensor.views import view_of
 
@@ -55,7 +57,11 @@ def gate_source(op: Op) -> str:
     signature += ["*"] * bool(params) + [p if op.params[p] is REQUIRED else f"{p}=default_{p}" for p in params]
     given = ", ".join([*[f"v_{a}" for a in inputs], *[f"{p}={p}" for p in params]])
     params_dict = "{" + ", ".join([f"'{p}': {p}" for p in params]) + "}"
-    lines = [f"def {op.name}({', '.join(signature)}):"]
+    lines = [
+        f"def {op.name}({', '.join(signature)}):",
+        "    if RECORDERS and (recorder := RECORDERS.get(get_ident())) is not None:",
+        f"        return recorder.call(op, ({''.join([f'{a}, ' for a in inputs])}), {params_dict})",
+    ]
     if "dtype" in params:  # ours or NumPy's: bodies on Tensors write x.dtype
         lines += ["    if type(dtype) is DType:", "        dtype = numpy_dtype(dtype)"]
     lines += [f"    v_{a}, e_{a} = ({a}.value, {a}.edge) if isinstance({a}, Tensor) else ({a}, None)" for a in inputs]
@@ -200,6 +206,7 @@ def _bindings(op: Op) -> dict[str, Any]:
         "Tensor": Tensor, "Node": Node, "Kept": Kept, "new": object.__new__, "tick": tick, "state": state,
         "getframe": sys._getframe, "users_site": users_site, "USERS_FILES": USERS_FILES, "view_of": view_of,
         "converted": converted, "failure": failure, "no_derivative": no_derivative,
+        "RECORDERS": RECORDERS, "get_ident": get_ident,
         "ndarray": ndarray, "asarray": asarray, "NUMBERS": NUMBERS,
         "FLOAT32": FLOAT32, "FLOAT64": FLOAT64, "DType": dtypes.DType, "numpy_dtype": numpy_dtype,
     }  # fmt: skip
@@ -213,55 +220,86 @@ def written_gate(op: Op) -> Callable[..., Tensor]:
     return gate
 
 
-# ---- the gate of operators with any number of inputs ---------------------------------------------------------
+# ---- gates without shortcuts -----------------------------------------------------------------------------------
 
 
 def variadic_gate(op: Op) -> Callable[..., Tensor]:
     """The gate of an operator with any number of inputs: cat, einsum, take and its relatives."""
     run = runner(op)
+
+    def run_or_explain(inputs: tuple[Any, ...], values: list[Any], params: dict[str, Any]) -> tuple[Array, ...]:
+        try:
+            return (asarray(run(*values, **params)),)
+        except Exception as error:
+            raise failure(op, inputs, params, error) from None
+
+    apply = general_gate(op, run_or_explain, lambda x: x.value if isinstance(x, Tensor) else x, wrap)
+
+    def call(*inputs: Any, **params: Any) -> Tensor:
+        if RECORDERS and (recorder := RECORDERS.get(get_ident())) is not None:
+            tensor: Tensor = recorder.call(op, inputs, params)
+            return tensor
+        return apply(inputs, params)
+
+    return call
+
+
+def general_gate(
+    op: Op,
+    run: Callable[[tuple[Any, ...], list[Any], dict[str, Any]], tuple[Any, ...]],
+    value_of: Callable[[Any], Any],
+    tensor_of: Callable[[Any, Node | None], Tensor],
+) -> Callable[[tuple[Any, ...], dict[str, Any]], Tensor]:
+    """A gate for any operator and any kind of value.
+
+    `run(inputs, values, params)` gives the result and the kept statistics as values, `value_of` a Tensor's
+    value, `tensor_of` a Tensor around a result.
+    """
     defaults = {p: default for p, default in op.params.items() if default is not REQUIRED}
-    fixed = len(op.inputs) - 1
+    last = len(op.inputs) - 1
     served = [name in op.differentiable_inputs for name in op.inputs]
     shared = [name in op.promotes for name in op.inputs]
     plans: dict[tuple[bool, ...], Plan] = {}
 
-    def call(*inputs: Any, **params: Any) -> Tensor:
+    def call(inputs: tuple[Any, ...], params: dict[str, Any]) -> Tensor:
         params = {**defaults, **params}
         if is_unusual(inputs):
             inputs = converted(op, inputs)
-        values = [x.value if isinstance(x, Tensor) else x for x in inputs]
+        values = [value_of(x) for x in inputs]
         mode = state.mode
-        try:
-            y = asarray(run(*values, **params))
-        except Exception as error:
-            raise failure(op, inputs, params, error) from None
-        if not mode.grad:
-            return wrap(y, None)
-        edges = [x.edge if isinstance(x, Tensor) and served[min(i, fixed)] else None for i, x in enumerate(inputs)]
+        y, *kept = run(inputs, values, params)
+        edges = [x.edge if isinstance(x, Tensor) else None for x in inputs]
+        for i, edge in enumerate(edges if mode.grad and op.rules else ()):
+            if edge is not None and not served[min(i, last)]:
+                if shared[min(i, last)]:
+                    raise no_derivative(op, op.inputs[min(i, last)], inputs[i])
+                edges[i] = None
         needs = tuple([edge is not None for edge in edges])
-        if not any(needs):
-            return wrap(y, None)
+        if not op.rules or not any(needs) or not mode.grad:
+            return tensor_of(y, None)
         plan = plans.get(needs)
         if plan is None:
             plan = plans[needs] = Plan(op, needs)
-        saved = plan.save(offered(values, y, params))
+        saved = plan.save(offered(values, y, kept, params))
         node = Node(plan, tuple([e for e in edges if e is not None]), saved, y.shape, params)
+        if op.kind.converts and len(op.inputs) > 1:
+            node.constants = tuple([x if type(x) in NUMBERS else None for x in inputs])
         if mode.keep:
             node.kept = Kept(tuple(values), y)
-        return wrap(y, node)
+        return tensor_of(y, node)
 
     def is_unusual(inputs: tuple[Any, ...]) -> bool:
         """True if inputs that share an element type do not, or it is not float32 or float64."""
-        parts = [x for i, x in enumerate(inputs) if shared[min(i, fixed)]]
+        parts = [x for i, x in enumerate(inputs) if shared[min(i, last)] and x is not None]
         types = {x.value.dtype if isinstance(x, Tensor) else None for x in parts}
-        return len(types) != 1 or not types <= {FLOAT32, FLOAT64}
+        return bool(parts) and (len(types) != 1 or not types <= {FLOAT32, FLOAT64})
 
-    def offered(values: list[Any], y: Array, params: dict[str, Any]) -> tuple[Any, ...]:
+    def offered(values: list[Any], y: Any, kept: list[Any], params: dict[str, Any]) -> tuple[Any, ...]:
         """What the plan may save, in the order of its candidates."""
-        slots = [*values[:fixed], values[fixed:]]
-        shapes = [[w.shape for w in v] if type(v) is list else v.shape for v in slots]
+        slots = [*values[:last], values[last:]] if op.variadic else values
+        shapes = [[w.shape for w in v] if type(v) is list else getattr(v, "shape", ()) for v in slots]
         types = [getattr(v, "dtype", None) for v in slots]
-        return (*slots, y, *[params[p] for p in op.params], *shapes, *types)
+        return (*slots, y, *kept, *[params[p] for p in op.params], *shapes, *types)
 
     return call
 
@@ -353,7 +391,7 @@ def expanding_gate(op: Op) -> Callable[..., Tensor]:
     run = written_gate(op)
 
     def call(*inputs: Any, **params: Any) -> Tensor:
-        if not state.mode.grad:
+        if not state.mode.grad or not any([isinstance(x, Tensor) and x.edge is not None for x in inputs]):
             return run(*inputs, **params)
         body: Callable[..., Tensor] = op.body
         return body(TensorMaths, *inputs, **params)

@@ -18,6 +18,7 @@ from chainrule.tensor.arrays import array_of, dtype_of, numpy_dtype
 from chainrule.tensor.device import Device
 from chainrule.tensor.graph import Array, Edge, Leaf, Node, Watch, stamp, write_to
 from chainrule.tensor.printing import describe
+from chainrule.tensor.recording import RECORDERS, changed, recorder
 
 if TYPE_CHECKING:
     from chainrule.tensor.methods import TensorMethods
@@ -90,6 +91,7 @@ class Tensor(TensorMethods):
                     f"only tensors of floating point dtype can require gradients, not {self.dtype}",
                     mend="Convert first: x.float().requires_grad_()",
                 )
+            changed()
             self.edge = Leaf(self.value, self)
             self.edge.grad = self.__dict__.pop("_grad", None)
         elif not requires_grad and self.edge is not None:
@@ -100,6 +102,7 @@ class Tensor(TensorMethods):
                 )
             if self.edge.grad is not None:
                 self.__dict__["_grad"] = self.edge.grad
+            changed()
             self.edge = None
         return self
 
@@ -125,6 +128,8 @@ class Tensor(TensorMethods):
         edge = self.edge
         if isinstance(edge, Node):
             return edge.watch.grad if edge.watch is not None else None
+        if RECORDERS and edge is not None and (recording := recorder()) is not None:
+            recording.read_grad(edge)
         return self.__dict__.get("_grad") if edge is None else edge.grad
 
     @grad.setter
@@ -133,6 +138,8 @@ class Tensor(TensorMethods):
         if grad is not None:
             self._check_grad(grad)
         if isinstance(edge, Leaf):
+            if RECORDERS and (recording := recorder()) is not None:
+                recording.write_grad(edge)
             edge.grad = grad
         elif isinstance(edge, Node):
             watch(edge).grad = grad
@@ -361,6 +368,7 @@ def watch(edge: Edge) -> Watch:
 
 def replace_value(tensor: Tensor, value: Array) -> None:
     """Give a tensor another array, of any shape and type: `x.data = ...`."""
+    changed()
     tensor.value = value
     if isinstance(tensor.edge, Leaf):
         if value.shape != tensor.edge.shape:

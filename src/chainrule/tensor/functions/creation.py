@@ -12,6 +12,7 @@ from chainrule.tensor.device import Device
 from chainrule.tensor.functions.movement import sizes_of
 from chainrule.tensor.graph import Array
 from chainrule.tensor.printing import describe
+from chainrule.tensor.recording import recorder
 from chainrule.tensor.tensor import Tensor, default_float, wrap, wrote
 
 
@@ -28,6 +29,8 @@ def made(array: Array, requires_grad: bool = False, device: Any = None, out: Any
         if name not in ("layout", "pin_memory", "memory_format") and value is not None:
             raise UnsupportedError(f"the argument {name}= is not supported")
     result = wrap(np.asarray(array), None)
+    if (recording := recorder()) is not None:
+        recording.created(result)
     return result.requires_grad_() if requires_grad else result
 
 

@@ -17,6 +17,7 @@ from chainrule.tensor.functions import elementwise, movement, random, selection
 from chainrule.tensor.functions.random import Generator
 from chainrule.tensor.graph import Array, Edge, Kept, Leaf, Node, buffer_of, stamp, state, tick, users_site
 from chainrule.tensor.printing import describe
+from chainrule.tensor.recording import recorder as recording_now
 from chainrule.tensor.tensor import Tensor, replace_value, wrap
 from chainrule.tensor.views import View, rebase, refuse_unrecorded
 
@@ -46,8 +47,11 @@ def write(target: Tensor, result: Tensor, by: str) -> Tensor:
             mend="Please clone() the tensor before performing the operation.",
         )
     edge = _history(target, result) if recording else None
-    np.copyto(target.value, result.value, casting="same_kind")
-    stamp(target.value, by, users_site(sys._getframe(1)))
+    if (recorder := recording_now()) is not None:
+        recorder.write(target, result)
+    else:
+        np.copyto(target.value, result.value, casting="same_kind")
+        stamp(target.value, by, users_site(sys._getframe(1)))
     if isinstance(target.edge, Leaf):
         target.edge.version += 1
     if edge is not None:

@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.errors import ArgumentError, ArgumentTypeError, DTypeError, ShapeError
+from chainrule.errors import ArgumentError, ArgumentTypeError, DTypeError, ShapeError, UnsupportedError
 from chainrule.tensor.arrays import numpy_dtype
 from chainrule.tensor.device import Device
 from chainrule.tensor.dispatch import GATES
 from chainrule.tensor.functions.creation import made
 from chainrule.tensor.functions.movement import sizes_of
 from chainrule.tensor.printing import describe
+from chainrule.tensor.recording import recorder
 from chainrule.tensor.tensor import Tensor, default_float, wrap
 
 WORDS_IN_A_BLOCK = 4
@@ -68,6 +69,8 @@ class Generator:
 
     def take(self, words: int) -> tuple[int, int]:
         """Reserve the blocks for so many 64-bit words; returns the key and the first block's counter."""
+        if (recording := recorder()) is not None:
+            return recording.draw(self, words)
         first = self.counter
         self.counter += -(-words // WORDS_IN_A_BLOCK)
         return self.key, first
@@ -104,6 +107,11 @@ def set_rng_state(new_state: Tensor) -> None:
 
 def _draw(op: str, shape: tuple[int, ...], words: int, generator: Generator | None, **params: Any) -> Any:
     key, counter = (generator or default_generator).take(words)
+    if recorder() is not None:
+        raise UnsupportedError(
+            "random numbers other than dropout's cannot be drawn in a compiled function yet",
+            mend="Draw them outside and pass them as an argument.",
+        )
     return np.asarray(GATES[op](key, counter, shape=shape, **params).value)  # a number, for the shape ()
 
 

@@ -1,0 +1,293 @@
+"""Fusion: the graph's instructions in groups, each of which becomes one kernel.
+
+A group is a matrix product with what follows on its result (gemm); elementwise work over one shape (map); the same
+with reductions over the last axis in between (rows: softmax, layer norm, losses); a reduction over other axes with
+what stands before and after it (columns); or one instruction that runs on its own. Elementwise work goes to the last
+group that makes one of its inputs, where that keeps the groups in an order. What is cheap and reads only what is in
+memory anyway is computed again in each group that needs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from chainrule.compiler.ir import Graph, Instruction, Value
+from chainrule.compiler.views import View, views_of
+from chainrule.shapes import Shape, normal_axes
+
+REDUCTIONS = frozenset(("sum", "prod", "amax", "amin", "any", "all"))
+INDEXED = frozenset(("tril", "triu", "one_hot", "eye", "zeros"))
+"""Elements that follow from their place."""
+EXPENSIVE = frozenset(
+    "exp expm1 log log1p sin cos asin acos atan atan2 tanh erf pow sqrt div remainder floor_divide".split()
+)
+
+
+@dataclass(eq=False)
+class Group:
+    """Instructions of one kernel in order. `space` is the shape that the kernel runs over.
+
+    Of rows and columns it is the shape before the reduction; `axes` are the reduced ones. `stored` are the
+    values that other groups, or the graph's outputs, read.
+    """
+
+    kind: str
+    space: Shape
+    instructions: list[Instruction]
+    axes: tuple[int, ...] = ()
+    stored: list[Value] = field(default_factory=list)
+    reads: list[Value] = field(default_factory=list)
+
+    @property
+    def result_shapes(self) -> set[Shape]:
+        """The shapes of values after a reduction: with and without the reduced axes."""
+        kept = tuple([1 if i in self.axes else n for i, n in enumerate(self.space)])
+        return {kept, tuple([n for i, n in enumerate(self.space) if i not in self.axes])}
+
+
+@dataclass
+class Fused:
+    """The groups in an order in which they can run, the views, and the values that are computed where they are used."""
+
+    groups: list[Group]
+    views: dict[Value, View]
+    inlined: set[Value]
+
+
+def fuse(graph: Graph, *, is_elementwise: Callable[[Instruction], bool]) -> Fused:
+    """Group the instructions of a graph of primitives."""
+    return _Fusion(graph, is_elementwise).run()
+
+
+class _Fusion:
+    def __init__(self, graph: Graph, is_elementwise: Callable[[Instruction], bool]) -> None:
+        self.graph, self.is_elementwise = graph, is_elementwise
+        self.views = views_of(graph)
+        self.group: dict[Instruction, Group] = {}
+        self.groups: list[Group] = []
+        self.users: dict[Value, list[Instruction]] = {}
+        for instruction in graph:
+            for x in instruction.values:
+                self.users.setdefault(x, []).append(instruction)
+
+    def run(self) -> Fused:
+        for instruction in self.graph:
+            if self.is_view(instruction):
+                continue
+            self.place(instruction)
+        inlined = self.cheap()
+        for group in self.groups:
+            self.connect(group, inlined)
+        groups = [g for g in self.groups if g.stored]
+        return Fused(self.ordered(groups), self.views, inlined)
+
+    def is_view(self, instruction: Instruction) -> bool:
+        """True for a movement that costs nothing."""
+        return all(self.views[y].root is not y for y in instruction.results)
+
+    # ---- where an instruction goes ---------------------------------------------------------------------------
+
+    def place(self, instruction: Instruction) -> None:
+        """Put an instruction into the best group that can take it, or into one of its own."""
+        name = instruction.op.name
+        if self.fuses(instruction):
+            for group in self.makers(instruction):
+                if self.takes(group, instruction) and not self.reaches(group, instruction):
+                    self.join(group, instruction)
+                    return
+            self.found("map", instruction.result.shape, instruction)
+        elif name in REDUCTIONS and instruction.values[0].ndim:
+            self.place_reduction(instruction)
+        elif name == "matmul":
+            self.found("gemm", instruction.result.shape, instruction)
+        else:
+            self.found("alone", instruction.results[0].shape, instruction)
+
+    def fuses(self, instruction: Instruction) -> bool:
+        """True for what can be computed element by element within a kernel."""
+        return self.is_elementwise(instruction) or instruction.op.name in INDEXED or self.is_copy(instruction)
+
+    def is_copy(self, instruction: Instruction) -> bool:
+        """True for a reshape that has to move elements."""
+        return instruction.op.name == "reshape"
+
+    def place_reduction(self, instruction: Instruction) -> None:
+        x = instruction.values[0]
+        axes = normal_axes(instruction.params["axis"], x.ndim)
+        last = axes == (x.ndim - 1,)
+        maker = self.maker(x)
+        if last and maker is not None and maker.space == x.shape and maker.kind in ("map", "rows"):
+            if not self.reaches(maker, instruction):
+                maker.kind, maker.axes = "rows", axes
+                self.join(maker, instruction)
+                return
+        if not last and maker is not None and maker.kind == "map" and maker.space == x.shape:
+            if self.only_serves(maker, instruction):
+                maker.kind, maker.axes = "columns", axes
+                self.join(maker, instruction)
+                return
+        self.found("rows" if last else "columns", x.shape, instruction, axes)
+
+    def only_serves(self, group: Group, instruction: Instruction) -> bool:
+        """True if nothing but the group and this instruction reads what the group makes."""
+        for made in group.instructions:
+            for y in made.results:
+                if y in self.graph.outputs:
+                    return False
+                if any(self.group.get(u) is not group and u is not instruction for u in self.real_users(y)):
+                    return False
+        return True
+
+    def real_users(self, value: Value) -> Iterable[Instruction]:
+        """The instructions that read a value, also through views of it."""
+        for user in self.users.get(value, ()):
+            if self.is_view(user):
+                yield from self.real_users(user.result)
+            else:
+                yield user
+
+    def takes(self, group: Group, instruction: Instruction) -> bool:
+        """True if the instruction's elements are at hand where the group's kernel is."""
+        shape = instruction.result.shape
+        if self.is_copy(instruction):
+            return False
+        if group.kind in ("map", "gemm"):
+            return shape == group.space
+        if group.kind == "rows":
+            return shape == group.space or shape in group.result_shapes
+        return group.kind == "columns" and shape in group.result_shapes and shape != group.space
+
+    def makers(self, instruction: Instruction) -> list[Group]:
+        """The groups that make the inputs that are read at the same place, the last first."""
+        found = {id(g): g for x in instruction.values if (g := self.maker(x)) is not None}
+        return sorted(found.values(), key=self.groups.index, reverse=True)
+
+    def maker(self, value: Value) -> Group | None:
+        """The group that makes a value, if it is read at its own place: as it is, or stretched."""
+        while value.maker is not None and self.is_view(value.maker):
+            name, x = value.maker.op.name, value.maker.values[0]
+            if name == "reshape" and tuple(n for n in x.shape if n != 1) != tuple(n for n in value.shape if n != 1):
+                return None
+            if name not in ("broadcast_to", "reshape", "clone"):
+                return None
+            value = x
+        return None if value.maker is None else self.group.get(value.maker)
+
+    def roots(self, instruction: Instruction) -> list[Value]:
+        """The values behind the views that an instruction reads."""
+        return [self.views[x].root for x in instruction.values]
+
+    def reaches(self, group: Group, instruction: Instruction) -> bool:
+        """True if an input of the instruction depends on the group by a way outside it, or on its moved elements."""
+        for x in instruction.values:
+            maker = self.views[x].root.maker
+            if maker is None:
+                continue
+            other = self.group[maker]
+            if other is group:
+                if self.maker(x) is not group:
+                    return True
+            elif self.depends(other, group):
+                return True
+        return False
+
+    def depends(self, group: Group, on: Group) -> bool:
+        """True if a group needs another one's results, directly or not."""
+        seen, stack = {id(group)}, [group]
+        while stack:
+            for instruction in stack.pop().instructions:
+                for root in self.roots(instruction):
+                    other = None if root.maker is None else self.group.get(root.maker)
+                    if other is on:
+                        return True
+                    if other is not None and id(other) not in seen:
+                        seen.add(id(other))
+                        stack.append(other)
+        return False
+
+    def found(self, kind: str, space: Shape, instruction: Instruction, axes: tuple[int, ...] = ()) -> None:
+        group = Group(kind, space, [], axes)
+        self.groups.append(group)
+        self.join(group, instruction)
+
+    def join(self, group: Group, instruction: Instruction) -> None:
+        group.instructions.append(instruction)
+        self.group[instruction] = group
+
+    # ---- what is stored ----------------------------------------------------------------------------------------
+
+    def cheap(self) -> set[Value]:
+        """Values that each reader computes for itself, because all they need is in memory anyway."""
+        outputs = {self.views[y].root for y in self.graph.outputs}
+        inlined: set[Value] = set()
+        for instruction in self.graph:
+            if self.is_view(instruction) or not self.is_elementwise(instruction) or instruction.result in outputs:
+                continue
+            group, y = self.group[instruction], instruction.result
+            outside = [u for u in self.real_users(y) if self.group[u] is not group]
+            if not outside or instruction.op.name in EXPENSIVE or any(self.is_moved(y, u) for u in outside):
+                continue
+            if all(u.op.name in ("matmul",) or self.group[u].kind == "alone" for u in outside):
+                continue
+            if any(u.op.name == "matmul" or self.group[u].kind == "alone" for u in outside):
+                continue
+            if all(self.is_in_memory(root, group, inlined) for root in self.roots(instruction)):
+                inlined.add(y)
+        return inlined
+
+    def is_moved(self, value: Value, user: Instruction) -> bool:
+        """True if a user reads a value through a view that is not just a stretch of it."""
+        return any(self.views[x].root is value and self.maker(x) is None for x in user.values)
+
+    def is_in_memory(self, root: Value, group: Group, inlined: set[Value]) -> bool:
+        if root.maker is None or root in inlined or root in self.graph.outputs:
+            return True
+        return any(self.group[u] is not self.group[root.maker] for u in self.real_users(root))
+
+    def connect(self, group: Group, inlined: set[Value]) -> None:
+        """Note what a group has to store and what it reads from memory."""
+        outputs = {self.views[y].root for y in self.graph.outputs}
+        for instruction in group.instructions:
+            for y in instruction.results:
+                outside = any(self.group[u] is not group for u in self.real_users(y))
+                if y in outputs or (outside and y not in inlined):
+                    group.stored.append(y)
+        needed = [root for i in group.instructions for root in self.roots(i)]
+        seen: set[Value] = set()
+        while needed:
+            root = needed.pop()
+            if root in seen:
+                continue
+            seen.add(root)
+            if root.maker is not None and self.group[root.maker] is group:
+                continue
+            if root in inlined:
+                assert root.maker is not None
+                needed += self.roots(root.maker)
+            else:
+                group.reads.append(root)
+
+    def ordered(self, groups: list[Group]) -> list[Group]:
+        """The groups so that each comes after those whose results it reads, as near to the program's order as can be."""
+        maker = {y: g for g in groups for y in g.stored}
+        done: set[int] = set()
+        order: list[Group] = []
+
+        def visit(group: Group) -> None:
+            stack = [group]
+            while stack:
+                top = stack[-1]
+                if id(top) in done:
+                    stack.pop()
+                    continue
+                waiting = [maker[y] for y in top.reads if y in maker and id(maker[y]) not in done and maker[y] is not top]
+                if waiting:
+                    stack += waiting
+                else:
+                    done.add(id(top))
+                    order.append(stack.pop())
+
+        for group in groups:
+            visit(group)
+        return order

@@ -1,0 +1,221 @@
+"""Program: a traced graph bound to the memory it works on. A call checks its guards, runs, and puts results in place.
+
+What is read and written at a call: the arguments; the arrays behind the state's Tensors, in place; the gradients
+that the program leaves in `.grad`; hyperparameters, when their group has changed; counters of random generators.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from chainrule.compiler.trace import Trace
+from chainrule.errors import UnsupportedError
+from chainrule.tensor.arrays import numpy_dtype
+from chainrule.tensor.function import Function
+from chainrule.tensor.graph import Array, state
+from chainrule.tensor.recording import Changes
+from chainrule.tensor.tensor import Tensor, wrap, wrote
+
+_empty = np.empty
+
+
+class Executable(Protocol):
+    """A graph that can run: what a target makes of it."""
+
+    def __call__(self, inputs: Sequence[Array], outputs: Sequence[Array]) -> None:
+        """Read the inputs (in the graph's order, without its constants) and write the outputs.
+
+        An output may be the very array of an input: the graph's input has its old elements until the end.
+        """
+
+
+@dataclass(frozen=True)
+class Result:
+    """Where a leaf of the function's result comes from.
+
+    kind: "output" (place: among the graph's outputs; `connected`: it has a gradient), "argument" (place: among
+    the arguments), "object" (what it was at trace time: a Tensor of the state, a number).
+    """
+
+    kind: str
+    place: int = 0
+    item: Any = None
+    connected: bool = False
+
+
+@dataclass
+class Backward:
+    """The graph that goes on from cotangents to gradients, once it is compiled.
+
+    Its inputs are `residuals` (places among what the program made), then a cotangent for each of the connected
+    `results` (places too); its outputs are the gradients of `leaves`: places of arguments, or Tensors of the state.
+    """
+
+    run: Executable
+    residuals: list[int]
+    results: list[int]
+    leaves: list[int | Tensor]
+    shapes: list[tuple[tuple[int, ...], Any]]
+
+
+class Program:
+    """One compiled signature of a function. The graph's outputs are: state, gradients, results, residuals."""
+
+    def __init__(
+        self, trace: Trace, results: list[Result], rebuild: Callable[[list[Any]], Any],
+        execute: Executable, backward: Backward | None,
+    ) -> None:  # fmt: skip
+        graph = trace.graph
+        self.trace, self.results, self.rebuild, self.execute, self.backward = trace, results, rebuild, execute, backward
+        self.lock = threading.Lock()
+        self.written = [s for s in trace.states if s.written]
+        self.grads = [g for g in trace.grads if g.after is not g.before]
+        self.replaced = [g for g in self.grads if g.after is not None]
+        self.modules = [(m, snapshot(m)) for m in trace.modules.values()]
+        self.groups = [tuple(n.watched.values()) for n in trace.numbers]
+        self.numbers = {name: np.zeros((), np.float64) for n in trace.numbers for name in n.inputs.values()}
+        self.words = {v: np.zeros((), np.int64) for d in trace.draws for v in (d.key, d.counter)}
+        made = graph.outputs[len(self.written) + len(self.replaced) :]
+        self.made = [(v.shape, numpy_dtype(v.dtype)) for v in made]
+        self.buffers: list[Tensor | None] = [None] * len(self.replaced)
+        self.changes = -1
+        self._read_numbers()
+
+    # ---- guards -----------------------------------------------------------------------------------------------
+
+    def fits(self) -> bool:
+        """True if what the trace took for granted still holds."""
+        if self.changes != Changes.count and not self._fits_again():
+            return False
+        for g in self.trace.grads:
+            if g.was_read and (g.leaf.grad is None) is not (g.before is None):
+                return False
+        for numbers, seen in zip(self.trace.numbers, self.groups, strict=True):
+            if tuple(numbers.watched.values()) != seen:
+                return self._read_numbers()
+        return True
+
+    def _fits_again(self) -> bool:
+        """Look again at the modules' members and flags, and at the arrays behind the state."""
+        if any(snapshot(m) != before for m, before in self.modules):
+            return False
+        for s in self.trace.states:
+            array = s.tensor.value
+            if array.shape != s.array.shape or array.dtype != s.array.dtype:
+                return False
+        self.changes = Changes.count
+        return True
+
+    def _read_numbers(self) -> bool:
+        """Read the hyperparameters again; False if an option has changed that the trace has taken as fixed."""
+        for numbers in self.trace.numbers:
+            found = numbers.read()
+            if any(found[name] != x for name, x in numbers.fixed.items()):
+                return False
+            for name, value in numbers.inputs.items():
+                if type(found[name]) is not float:
+                    return False
+                self.numbers[value][...] = found[name]
+        self.groups = [tuple(n.watched.values()) for n in self.trace.numbers]
+        return True
+
+    # ---- a call -------------------------------------------------------------------------------------------------
+
+    def __call__(self, arguments: Sequence[Tensor]) -> Any:
+        """Run on arguments of this signature; `fits()` holds."""
+        if self.backward is None:
+            outputs: Sequence[Any] = [wrap(y, None) for y in self.run(arguments)]
+        else:
+            sources = [arguments[leaf] if isinstance(leaf, int) else leaf for leaf in self.backward.leaves]
+            outputs = _Connected.apply(self, arguments, *sources)
+        for effect in self.trace.effects:
+            effect()
+        leaves = [
+            outputs[r.place] if r.kind == "output" else arguments[r.place] if r.kind == "argument" else r.item
+            for r in self.results
+        ]
+        return self.rebuild(leaves)
+
+    def run(self, arguments: Sequence[Tensor]) -> list[Array]:
+        """Run, and put state and gradients in place; the arrays of results and residuals."""
+        with self.lock:
+            for draw in self.trace.draws:
+                self.words[draw.key][...] = np.uint64(draw.generator.key).astype(np.int64)
+                self.words[draw.counter][...] = draw.generator.counter + draw.offset
+            given = iter(arguments)
+            states = iter(self.trace.states)
+            inputs = [
+                next(given).value
+                if value.role == "argument"
+                else next(states).tensor.value
+                if value.role == "state"
+                else self.numbers[value]
+                if value in self.numbers
+                else self.words[value]
+                for value in self.trace.graph.inputs
+                if value.role != "constant"
+            ]
+            made = [_empty(shape, dtype) for shape, dtype in self.made]
+            gradients = [self._buffer(i) for i in range(len(self.replaced))]
+            self.execute(inputs, [*[s.tensor.value for s in self.written], *[g.value for g in gradients], *made])
+            for generator, blocks in self.trace.generators.items():
+                generator.counter += blocks
+            for s in self.written:
+                wrote(s.tensor)
+            for g in self.grads:
+                g.leaf.grad = None
+            for g, gradient in zip(self.replaced, gradients, strict=True):
+                g.leaf.grad = gradient
+        return made
+
+    def _buffer(self, i: int) -> Tensor:
+        """Memory for a gradient: that of the last call if nobody else has hold of it."""
+        buffer = self.buffers[i]
+        holders = 3 + (self.replaced[i].leaf.grad is buffer)  # the list, this name, the call's argument, .grad
+        if buffer is None or sys.getrefcount(buffer) > holders or sys.getrefcount(buffer.value) > 2:
+            leaf = self.replaced[i].leaf
+            buffer = self.buffers[i] = wrap(_empty(leaf.shape, leaf.value.dtype), None)
+        return buffer
+
+
+def snapshot(module: Any) -> dict[str, Any]:
+    """What a program depends on in a module: members by identity, plain settings by value."""
+    plain = (bool, int, float, str, tuple, type(None))
+    return {
+        name: value if isinstance(value, plain) else id(value)
+        for name, value in vars(module).items()
+        if not isinstance(value, dict | list | set)
+    }
+
+
+class _Connected(Function):
+    """The call of a program whose results have gradients: backward is a program too."""
+
+    @staticmethod
+    def forward(ctx: Any, program: Program, arguments: Sequence[Tensor], *sources: Tensor) -> tuple[Any, ...]:
+        ctx.program = program
+        ctx.made = program.run(arguments)
+        outputs = [wrap(y, None) for y in ctx.made]
+        connected = {r.place for r in program.results if r.connected}
+        ctx.mark_non_differentiable(*[y for i, y in enumerate(outputs) if i not in connected])
+        return tuple(outputs)
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Tensor) -> tuple[Any, ...]:
+        if state.mode.grad:
+            raise UnsupportedError(
+                "the gradient of a compiled function cannot be differentiated again",
+                mend="Compute the gradient inside the compiled function, or leave it uncompiled.",
+            )
+        back = ctx.program.backward
+        assert back is not None
+        gradients = [_empty(shape, dtype) for shape, dtype in back.shapes]
+        given = [np.ascontiguousarray(cotangents[i].value) for i in back.results]
+        back.run([*[ctx.made[i] for i in back.residuals], *given], gradients)
+        return (None, None, *[wrap(g, None) for g in gradients])

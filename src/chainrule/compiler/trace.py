@@ -1,0 +1,371 @@
+"""The recorder: run a program once on placeholders, and get the graph of everything it did.
+
+A placeholder is a Tensor that holds a `Symbol` in place of an array: a piece of memory whose elements are, at any
+moment of the trace, one value of the graph. An in-place write gives the symbol another value, so aliases see it. An
+array that a program meets and did not make is *state*: it becomes an input, and an output if it was written.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import get_ident
+from typing import Any
+
+import numpy as np
+
+from chainrule import dtypes
+from chainrule.compiler.ir import Graph, Value
+from chainrule.errors import TraceError
+from chainrule.ops.catalogue import CATALOGUE
+from chainrule.ops.op import Op
+from chainrule.tensor.arrays import dtype_of, numpy_dtype
+from chainrule.tensor.backward import call_post_hooks
+from chainrule.tensor.dispatch import TensorMaths, expands, general_gate
+from chainrule.tensor.graph import Array, Edge, Leaf, line_of, state, users_site
+from chainrule.tensor.recording import RECORDERS
+from chainrule.tensor.tensor import Tensor, wrap
+
+
+class Symbol:
+    """Memory of a placeholder: shape and type of an array, and the value that it holds at this point of the trace."""
+
+    __slots__ = ("_value", "dtype", "of_state", "parent", "seen", "shape", "taken")
+    base = None
+
+    def __init__(self, value: Value, of_state: State | None = None) -> None:
+        self._value, self.shape, self.dtype = value, value.shape, numpy_dtype(value.dtype)
+        self.of_state = of_state
+        self.parent: Symbol | None = None
+        self.taken: Callable[[Value], Value] | None = None
+        self.seen: Value | None = None
+
+    @property
+    def value(self) -> Value:
+        """The elements now; of a view, what its parent holds now, looked at again."""
+        if self.parent is not None and self.parent.value is not self.seen:
+            assert self.taken is not None
+            self.seen = self.parent.value
+            self._value = self.taken(self.seen)
+        return self._value
+
+    @value.setter
+    def value(self, value: Value) -> None:
+        self._value = value
+
+    ndim = property(lambda self: len(self.shape))
+    size = property(lambda self: int(np.prod(self.shape, dtype=np.int64)))
+    nbytes = property(lambda self: self.size * self.dtype.itemsize)
+    itemsize = property(lambda self: self.dtype.itemsize)
+
+    @property
+    def flags(self) -> Any:
+        """Those of fresh memory."""
+        return _FRESH.flags
+
+    def __len__(self) -> int:
+        return int(self.shape[0])
+
+    def _refuse(self, *_: Any, **__: Any) -> Any:
+        raise refusal(
+            "the program looks at the elements of a tensor while it is compiled, when they are not known yet",
+            "Return the tensor and look at it outside, use chainrule.where(condition, a, b) instead of a branch, or "
+            "leave this function uncompiled.",
+        )
+
+    __array__ = __array_ufunc__ = __array_function__ = __bool__ = __float__ = __int__ = __index__ = _refuse
+    __getitem__ = __setitem__ = __iter__ = __contains__ = _refuse
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self._refuse()
+
+    def __repr__(self) -> str:
+        return f"<{self._value!r}, not known while compiling>"
+
+
+_FRESH = np.empty(())
+
+
+def refusal(what: str, mend: str) -> TraceError:
+    """The error for what cannot be compiled, with the line of the user's program."""
+    return TraceError(what, where=line_of(users_site(sys._getframe(1))), mend=mend)
+
+
+@dataclass
+class State:
+    """An array that the program met: whose it is, its input, and its symbol."""
+
+    tensor: Tensor
+    array: Array
+    symbol: Symbol
+    input: Value
+
+    @property
+    def written(self) -> bool:
+        """True if the program left another value there."""
+        return self.symbol.value is not self.input
+
+
+@dataclass
+class Grad:
+    """A leaf whose .grad the program read or replaced: what was there before, and whether that was looked at."""
+
+    leaf: Leaf
+    before: Any
+    was_read: bool
+    input: Value | None = None
+    after: Any = None
+
+
+@dataclass
+class Draw:
+    """Random words of a generator: the inputs for key and counter, and how many blocks after its first."""
+
+    generator: Any
+    offset: int
+    key: Value
+    counter: Value
+
+
+@dataclass
+class Numbers:
+    """Hyperparameters: their inputs by name, how they are read, and what to watch for a reason to read again."""
+
+    watched: dict[str, Any]
+    read: Callable[[], dict[str, Any]]
+    inputs: dict[str, Value]
+    fixed: dict[str, Any]
+
+
+@dataclass
+class Trace:
+    """What a program did, once the trace is over."""
+
+    graph: Graph
+    states: list[State] = field(default_factory=list)
+    grads: list[Grad] = field(default_factory=list)
+    numbers: list[Numbers] = field(default_factory=list)
+    draws: list[Draw] = field(default_factory=list)
+    generators: dict[Any, int] = field(default_factory=dict)
+    modules: dict[int, Any] = field(default_factory=dict)
+    effects: list[Callable[[], None]] = field(default_factory=list)
+
+
+class Tracer:
+    """A `Recorder` that builds a graph."""
+
+    def __init__(self, name: str) -> None:
+        self.graph = Graph(name)
+        self.maths = self.graph.maths
+        self.graph.site = lambda: line_of(users_site(sys._getframe(2)))
+        self.trace = Trace(self.graph)
+        self._by_array: dict[int, State] = {}
+        self._swapped: list[tuple[Any, Array]] = []
+        self._created: dict[int, Array] = {}
+        self._constants: dict[int, tuple[Array, Symbol]] = {}
+        self._grads: dict[int, Grad] = {}
+        self._gates: dict[Op, Callable[[tuple[Any, ...], dict[str, Any]], Tensor]] = {}
+
+    # ---- calls ----------------------------------------------------------------------------------------------
+
+    def call(self, op: Op, inputs: tuple[Any, ...], params: dict[str, Any]) -> Tensor:
+        params = {name: dtype_of(p) if isinstance(p, np.dtype) else p for name, p in params.items()}
+        if expands(op) and state.mode.grad and any([isinstance(x, Tensor) and x.edge is not None for x in inputs]):
+            body: Callable[..., Tensor] = op.body
+            return body(TensorMaths, *inputs, **params)
+        gate = self._gates.get(op)
+        if gate is None:
+            gate = self._gates[op] = general_gate(op, self._runner(op), self.value_of, self.tensor_of)
+        result = gate(inputs, params)
+        if op.views and isinstance(inputs[0], Tensor) and isinstance(inputs[0].value, Symbol):
+            symbol: Any = result.value
+            symbol.parent, symbol.seen = inputs[0].value, inputs[0].value.value
+            symbol.taken = lambda value: self.graph.call(op, value, **params)
+        return result
+
+    def _runner(self, op: Op) -> Callable[..., tuple[Any, ...]]:
+        return lambda inputs, values, params: self.graph.append(op, tuple(values), params)
+
+    # ---- values -----------------------------------------------------------------------------------------------
+
+    def value_of(self, x: Any) -> Any:
+        if isinstance(x, Tensor):
+            if not isinstance(x.value, Symbol):
+                self._adopt(x)
+            symbol: Any = x.value
+            return symbol.value
+        if isinstance(x, np.ndarray | np.generic):
+            array = np.asarray(x)
+            return self.graph.constant(array, dtype_of(array.dtype))
+        return x
+
+    def tensor_of(self, value: Any, edge: Edge | None = None) -> Tensor:
+        symbol: Any = Symbol(value)
+        return wrap(symbol, edge)
+
+    def created(self, tensor: Any) -> None:
+        self._created[id(tensor.value)] = tensor.value
+
+    def _adopt(self, tensor: Tensor) -> None:
+        """Swap a Tensor's array for a symbol until the trace is over."""
+        array = tensor.value
+        symbol: Any
+        if id(array) in self._created:
+            if id(array) not in self._constants:
+                constant = self.graph.constant(array.copy(), dtype_of(array.dtype))
+                self._constants[id(array)] = (array, Symbol(constant))
+            symbol = self._constants[id(array)][1]
+        else:
+            symbol = self._state(tensor, array).symbol
+        self._swapped.append((tensor, array))
+        tensor.value = symbol
+        if isinstance(tensor.edge, Leaf) and tensor.edge.value is array:
+            self._swapped.append((tensor.edge, array))
+            tensor.edge.value = symbol
+
+    def _state(self, tensor: Tensor, array: Array) -> State:
+        known = self._by_array.get(id(array))
+        if known is None:
+            self._refuse_overlap(array)
+            value = self.graph.input(array.shape, dtype_of(array.dtype), "state")
+            symbol = Symbol(value)
+            known = self._by_array[id(array)] = State(tensor, array, symbol, value)
+            symbol.of_state = known
+            self.trace.states.append(known)
+        return known
+
+    def _refuse_overlap(self, array: Array) -> None:
+        """Two arrays over the same memory cannot be two inputs: a write to one would be unseen in the other."""
+        for other in self.trace.states:
+            if np.may_share_memory(array, other.array) and np.shares_memory(array, other.array):
+                raise refusal(
+                    f"two tensors look at the same memory, {other.array.shape} and {array.shape}, and the program uses "
+                    "both",
+                    "Take the view inside the compiled function, or use a clone().",
+                )
+
+    def argument(self, tensor: Tensor, array: Array) -> Tensor:
+        """A placeholder for an argument."""
+        value = self.graph.input(array.shape, dtype_of(array.dtype), "argument")
+        symbol: Any = Symbol(value)
+        placeholder = wrap(symbol, None)
+        if tensor.edge is not None:
+            placeholder.edge = Leaf(symbol, placeholder)
+        return placeholder
+
+    # ---- writes -------------------------------------------------------------------------------------------------
+
+    def write(self, target: Any, result: Any) -> None:
+        value = self.value_of(result)
+        self.value_of(target)
+        self._put(target.value, value)
+
+    def _put(self, symbol: Symbol, value: Value) -> None:
+        dtype = symbol.value.dtype
+        if value.dtype is not dtype:
+            value = self.graph.call(CATALOGUE["cast"], value, dtype=dtype)
+        if symbol.parent is not None:
+            self._put_through(symbol, value)
+        else:
+            symbol.value = value
+
+    def _put_through(self, view: Symbol, value: Value) -> None:
+        """A write through a view is a write to its parent: only where the view is a slice or a reshape."""
+        instruction = view.value.maker
+        parent = view.parent
+        assert instruction is not None
+        assert parent is not None
+        name, whole = instruction.op.name, parent.value
+        if name == "slice":
+            whole = self.graph.call(CATALOGUE["assign"], whole, value, key=instruction.params["key"])
+        elif name == "reshape":
+            whole = self.graph.call(CATALOGUE["reshape"], value, shape=whole.shape)
+        elif name == "permute":
+            order = instruction.params["order"]
+            back = tuple(sorted(range(len(order)), key=order.__getitem__))
+            whole = self.graph.call(CATALOGUE["permute"], value, order=back)
+        elif name == "mT":
+            whole = self.graph.call(CATALOGUE["mT"], value)
+        else:
+            raise refusal(
+                f"an in-place write through the view that {name} made cannot be compiled",
+                "Write into the tensor itself, or use the operation that makes a new tensor.",
+            )
+        self._put(parent, whole)
+
+    # ---- gradients --------------------------------------------------------------------------------------------------
+
+    def _grad(self, leaf: Leaf, reads: bool) -> Grad:
+        known = self._grads.get(id(leaf))
+        if known is None:
+            known = self._grads[id(leaf)] = Grad(leaf, leaf.grad, reads)
+            self.trace.grads.append(known)
+        return known
+
+    def read_grad(self, leaf: Leaf) -> None:
+        self._grad(leaf, reads=True)
+
+    def write_grad(self, leaf: Leaf) -> None:
+        self._grad(leaf, reads=False)
+
+    def accumulate(self, leaf: Leaf, g: Any) -> None:
+        self.read_grad(leaf)
+        value = self.value_of(g)
+        if leaf.grad is None:
+            leaf.grad = g if isinstance(g, Tensor) else self.tensor_of(value)
+        else:
+            before = self.value_of(leaf.grad)
+            self._put(leaf.grad.value, self.graph.call(CATALOGUE["add"], before, value))
+        call_post_hooks(leaf)
+
+    # ---- numbers, randomness, modules ---------------------------------------------------------------------------------
+
+    def numbers(self, watched: dict[str, Any], read: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        found = read()
+        inputs = {
+            name: self.graph.input((), dtypes.float64, "number") for name, x in found.items() if type(x) is float
+        }
+        fixed = {name: x for name, x in found.items() if name not in inputs}
+        self.trace.numbers.append(Numbers(watched, read, inputs, fixed))
+        return {**fixed, **{name: self.tensor_of(value) for name, value in inputs.items()}}
+
+    def draw(self, generator: Any, words: int) -> tuple[Any, Any]:
+        offset = self.trace.generators.get(generator, 0)
+        key, counter = (self.graph.input((), dtypes.int64, "number") for _ in range(2))
+        self.trace.draws.append(Draw(generator, offset, key, counter))
+        self.trace.generators[generator] = offset - (-words // 4)
+        return self.tensor_of(key), self.tensor_of(counter)
+
+    def ran(self, module: Any) -> None:
+        self.trace.modules[id(module)] = module
+
+    def after_each_call(self, effect: Callable[[], None]) -> None:
+        self.trace.effects.append(effect)
+
+    def refuse(self, what: str, mend: str) -> TraceError:
+        return refusal(what, mend)
+
+    # ---- the trace as a whole -----------------------------------------------------------------------------------------
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """Record what this thread does; whatever happens, all Tensors have their arrays and gradients back after."""
+        thread = get_ident()
+        if thread in RECORDERS:
+            raise refusal("a compiled function is called for the first time while another one is compiled", "")
+        RECORDERS[thread] = self
+        try:
+            yield
+        finally:
+            del RECORDERS[thread]
+            for grad in self.trace.grads:
+                grad.after = grad.leaf.grad
+                grad.leaf.grad = grad.before
+            for holder, array in reversed(self._swapped):
+                holder.value = array
+
+
