@@ -1,0 +1,1 @@
+"""Targets of the compiler: each turns a graph of primitives into something that runs."""

@@ -1,0 +1,305 @@
+"""The target LLVM: a simplified graph as machine code, with its memory plan.
+
+Groups become kernels; the program calls them one after the other. What has no kernel runs on NumPy in between, so a
+program is one native function or several. All memory but the caller's lies in one arena, planned by liveness.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from chainrule.compiler import interpret
+from chainrule.compiler.fuse import Group, fuse
+from chainrule.compiler.ir import Graph, Instruction, Value, size_of
+from chainrule.compiler.targets.llvm.kernels import NAME, Kernel, kernels_of
+from chainrule.compiler.targets.llvm.machine import Machine, host
+from chainrule.compiler.targets.llvm.native import Native, compile_text
+from chainrule.compiler.targets.llvm.text import I8, PTR, Function
+from chainrule.tensor.arrays import numpy_dtype
+from chainrule.tensor.graph import Array
+
+ALIGNMENT = 64
+DIRECT: frozenset[str] = frozenset(("mT",))
+"""Operators that are no primitives, and that the kernels compute as they are."""
+
+
+def is_elementwise(instruction: Instruction) -> bool:
+    """True for what the kernels compute element by element."""
+    return instruction.op.kind.name == "elementwise"
+
+
+@dataclass
+class Place:
+    """Where a value is: in a slot of the table that the caller fills, or at an offset of the arena."""
+
+    slot: int = 0
+    offset: int = 0
+
+    @property
+    def in_arena(self) -> bool:
+        return self.slot == ARENA
+
+
+ARENA = 0
+"""The table's slot with the arena's address."""
+
+
+@dataclass
+class Step:
+    """A piece of the program: kernels with the places they work on, or an instruction for NumPy."""
+
+    kernels: list[tuple[Kernel, list[Value]]] = field(default_factory=list)
+    alone: Instruction | None = None
+
+
+class Plan:
+    """What runs in which order, and where everything is."""
+
+    def __init__(self, graph: Graph, machine: Machine, in_place: Mapping[int, Value]) -> None:
+        self.graph, self.machine = graph, machine
+        self.fused = fuse(graph, is_elementwise=is_elementwise)
+        self.views = self.fused.views
+        self.places: dict[Value, Place] = {v: Place(1 + i) for i, v in enumerate(graph.inputs)}
+        self.copies: list[tuple[int, Value]] = []
+        self.groups = self.fused.groups
+        self._place_outputs(in_place)
+        self.arena_bytes = self._place_results()
+        self.steps = self._steps()
+        self.scratch_bytes = max([k.scratch for s in self.steps for k, _ in s.kernels], default=0)
+
+    def _place_outputs(self, in_place: Mapping[int, Value]) -> None:
+        """Let the kernels write outputs where the caller wants them; where that cannot be, copy at the end."""
+        makers = {y: g for g in self.groups for y in g.stored}
+        for i, output in enumerate(self.graph.outputs):
+            view = self.views[output]
+            root = view.root
+            whole = view.is_contiguous and view.offset == 0 and prod(view.shape) == prod(root.shape)
+            if not whole or root not in makers or root in self.places:
+                self.copies.append((i, output))
+            elif i in in_place and not self._can_overwrite(makers[root], root, in_place[i]):
+                self.copies.append((i, output))
+            else:
+                self.places[root] = Place(1 + len(self.graph.inputs) + i)
+
+    def _can_overwrite(self, group: Group, value: Value, old: Value) -> bool:
+        """True if a group may write a value over an input: all others that read it can run before."""
+        if group.kind == "rows" or group.kind == "alone" or value.shape != old.shape:
+            return False
+        for instruction in group.instructions:
+            for x in instruction.values:
+                if self.views[x].root is old and (x is not old or not is_elementwise(instruction)):
+                    return False
+        if any(self.views[x].root is old for x in self.graph.outputs):
+            return False
+        if any(old in self._inputs_of_inlined(y) for y in group.reads):
+            return False
+        readers = [g for g in self.groups if old in g.reads and g is not group]
+        last = max([self.groups.index(g) for g in readers], default=-1)
+        here = self.groups.index(group)
+        if last > here:
+            stored = set(group.stored)
+            if any(stored & set(g.reads) for g in self.groups[here + 1 : last + 1]):
+                return False
+            self.groups.insert(last, self.groups.pop(here))
+        return True
+
+    def _inputs_of_inlined(self, value: Value) -> set[Value]:
+        return set() if value not in self.fused.inlined or value.maker is None else set(value.maker.values)
+
+    def _place_results(self) -> int:
+        """Offsets in the arena: memory is taken when a value is made and given back after its last reader."""
+        last: dict[Value, int] = {}
+        for i, group in enumerate(self.groups):
+            for y in [*group.stored, *group.reads]:
+                last[y] = i
+        for _, output in self.copies:
+            last[self.views[output].root] = len(self.groups)
+        free: list[tuple[int, int]] = []  # (offset, bytes), by offset
+        top = 0
+        dying: dict[int, list[tuple[int, int]]] = {}
+        for i, group in enumerate(self.groups):
+            for y in group.stored:
+                if y in self.places:
+                    continue
+                need = -(-max(size_of(y), 1) // ALIGNMENT) * ALIGNMENT
+                fitting = [(size, offset) for offset, size in free if size >= need]
+                if fitting:
+                    size, offset = min(fitting)
+                    free.remove((offset, size))
+                    if size > need:
+                        free.append((offset + need, size - need))
+                else:
+                    offset, top = top, top + need
+                self.places[y] = Place(ARENA, offset)
+                dying.setdefault(last[y], []).append((offset, need))
+            free = _merged(free + dying.pop(i, []))
+        return top
+
+    def _steps(self) -> list[Step]:
+        steps: list[Step] = []
+        for group in self.groups:
+            if group.kind == "alone":
+                steps.append(Step(alone=group.instructions[0]))
+                continue
+            if not steps or steps[-1].alone is not None:
+                steps.append(Step())
+            for kernel in kernels_of(group, self.views, self.fused.inlined, self.machine):
+                steps[-1].kernels.append((kernel, kernel.pointers))
+        return steps
+
+
+def _merged(free: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Neighbouring free pieces as one."""
+    merged: list[tuple[int, int]] = []
+    for offset, size in sorted(free):
+        if merged and sum(merged[-1]) == offset:
+            merged[-1] = (merged[-1][0], merged[-1][1] + size)
+        else:
+            merged.append((offset, size))
+    return merged
+
+
+def program_text(plan: Plan, flushes: bool) -> str:
+    """The whole module: kernels, each once, and a function for each native step."""
+    names: dict[str, str] = {}
+    declared: dict[str, str] = {}
+    functions: list[str] = []
+    for number, step in enumerate(plan.steps):
+        if step.alone is not None:
+            continue
+        f = Function(f"step{number}", [("table", PTR)], linkage="", attributes=f"nounwind {plan.machine.attributes}")
+        slots: dict[int, Any] = {}
+
+        def slot(i: int, f: Function = f, slots: dict[int, Any] = slots) -> Any:
+            if i not in slots:
+                slots[i] = f.load(f.at(f["table"], i, PTR), PTR)
+            return slots[i]
+
+        arena = slot(ARENA)
+        most = max([len(values) + 1 for _, values in step.kernels])
+        context = f.value(f"alloca [{most} x ptr], align 64", PTR)
+        scratch = f.at(arena, plan.arena_bytes, I8)
+        for kernel, values in step.kernels:
+            if kernel.body not in names:
+                names[kernel.body] = f"kernel{len(names)}"
+                functions.append(kernel.body.replace(f"@{NAME}(", f"@{names[kernel.body]}(", 1))
+                declared |= dict(kernel.declared)
+            for i, value in enumerate(values):
+                place = plan.places[value]
+                base = slot(place.slot)
+                pointer = f.at(base, place.offset, I8) if place.in_arena and place.offset else base
+                f.store(pointer, f.at(context, i, PTR))
+            if kernel.scratch:
+                f.store(scratch, f.at(context, len(values), PTR))
+            f.line(f"call void @{names[kernel.body]}({context.typed}, i64 0, i64 {kernel.units})")
+        f.ret()
+        declared |= f.declared
+        functions.append(f.text())
+    return "\n".join([*declared.values(), *functions])
+
+
+class Compiled:
+    """A program that runs: native steps and NumPy's, on a table of addresses."""
+
+    def __init__(self, plan: Plan, flushes: bool) -> None:
+        self.plan = plan
+        self.text = program_text(plan, flushes)
+        self.native: Native = compile_text(self.text, plan.machine)
+        raw = np.zeros(plan.arena_bytes + plan.scratch_bytes + 2 * ALIGNMENT, np.uint8)
+        start = -raw.ctypes.data % ALIGNMENT
+        self.arena = raw[start:]
+        graph = plan.graph
+        self.table = np.zeros(1 + len(graph.inputs) + len(graph.outputs), np.uint64)
+        self.table[ARENA] = self.arena.ctypes.data
+        self.constants = {v: np.ascontiguousarray(a) for v, a in graph.constants.items()}
+        for i, v in enumerate(graph.inputs):
+            if v in self.constants:
+                self.table[1 + i] = self.constants[v].ctypes.data
+        self.given = [1 + i for i, v in enumerate(graph.inputs) if v.role != "constant"]
+        self.seen: list[Any] = [None] * len(self.table)
+        call = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+        self.calls: list[Any] = [
+            call(self.native.address(f"step{n}")) if step.alone is None else step.alone
+            for n, step in enumerate(plan.steps)
+        ]
+        self.address = self.table.ctypes.data
+
+    def __call__(self, inputs: Sequence[Array], outputs: Sequence[Array]) -> None:
+        back: list[tuple[Array, Array]] = []
+        kept: list[Array] = []
+        for slot, array in zip(self.given, inputs, strict=True):
+            self._point(slot, array, kept)
+        first = 1 + len(self.plan.graph.inputs)
+        places = []
+        for i, array in enumerate(outputs):
+            target = array
+            if not array.flags.c_contiguous:
+                target = np.ascontiguousarray(array)
+                back.append((array, target))
+            places.append(target)
+            self._point(first + i, target, kept)
+        for call in self.calls:
+            if isinstance(call, Instruction):
+                self._alone(call, inputs, places)
+            else:
+                call(self.address)
+        results = [self.array(output, inputs, places).copy() for _, output in self.plan.copies]
+        for (i, _), result in zip(self.plan.copies, results, strict=True):
+            outputs[i][...] = result
+        for array, target in back:
+            array[...] = target
+
+    def _point(self, slot: int, array: Array, kept: list[Array]) -> None:
+        if self.seen[slot] is array:
+            return
+        if not array.flags.c_contiguous:
+            array = np.ascontiguousarray(array)
+            kept.append(array)
+            self.seen[slot] = None
+        else:
+            self.seen[slot] = array
+        self.table[slot] = array.ctypes.data
+
+    def array(self, value: Value, inputs: Sequence[Array], outputs: Sequence[Array]) -> Array:
+        """A value as it is in memory."""
+        view = self.plan.views[value]
+        root = view.root
+        if root in self.constants:
+            whole = self.constants[root]
+        else:
+            place = self.plan.places[root]
+            dtype = numpy_dtype(root.dtype)
+            if place.in_arena:
+                whole = self.arena[place.offset : place.offset + size_of(root)].view(dtype).reshape(root.shape)
+            elif place.slot <= len(self.plan.graph.inputs):
+                whole = np.ascontiguousarray(inputs[self.given.index(place.slot)])
+            else:
+                whole = outputs[place.slot - 1 - len(self.plan.graph.inputs)].reshape(root.shape)
+        flat = whole.reshape(-1)
+        size = flat.itemsize
+        return np.lib.stride_tricks.as_strided(flat[view.offset :], view.shape, [s * size for s in view.strides])
+
+    def _alone(self, instruction: Instruction, inputs: Sequence[Array], outputs: Sequence[Array]) -> None:
+        given = [self.array(x, inputs, outputs) if isinstance(x, Value) else x for x in instruction.inputs]
+        made = interpret.evaluate(instruction, given)
+        for y, result in zip(instruction.results, made, strict=True):
+            if y in self.plan.places:
+                self.array(y, inputs, outputs)[...] = result
+
+
+def build(graph: Graph, flushes: bool, in_place: Mapping[int, Value]) -> Compiled:
+    """Compile a simplified graph for this machine.
+
+    Args:
+        graph: of primitives and what the kernels compute directly.
+        flushes: count subnormal numbers as zero.
+        in_place: outputs that the caller has put where an input is.
+    """
+    return Compiled(Plan(graph, host(), in_place), flushes)
+
