@@ -106,6 +106,10 @@ class OutsideRangeError(ArgumentError, RuntimeError):
     """A number outside its range, where PyTorch raises a RuntimeError."""
 
 
+class AssertedError(ArgumentError, AssertionError):
+    """An argument that does not fit, where PyTorch has an assert."""
+
+
 class LabelShapeError(ShapeError, ValueError):
     """Labels of another shape than the rows, where PyTorch raises a ValueError or a RuntimeError."""
 

@@ -11,10 +11,10 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from chainrule.cli import predict, train
+from chainrule.cli import bench, predict, train
 from chainrule.errors import ChainruleError, UsageError
 
-VERBS = (train, predict)
+VERBS = (train, predict, bench)
 MISTAKE, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 
 

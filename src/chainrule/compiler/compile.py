@@ -225,7 +225,9 @@ def traced(function: Callable[..., Any], args: Any, kwargs: Any, flushes: bool) 
 
     forward = extracted(graph, graph.inputs, graph.outputs) if backward else graph
     in_place = [s.input for s in trace.states if s.written]
-    return Program(trace, results, rebuild, executable(forward, flushes, in_place), backward)
+    return Program(
+        trace, results, rebuild, executable(forward, flushes, in_place, len(written) + len(replaced)), backward
+    )
 
 
 class _Outputs:
@@ -337,10 +339,10 @@ def _filled(structure: Any, items: Any) -> Any:
 # ---- targets -------------------------------------------------------------------------------------------------
 
 
-def executable(graph: Graph, flushes: bool, in_place: Sequence[Value] = ()) -> Executable:
+def executable(graph: Graph, flushes: bool, in_place: Sequence[Value] = (), own: int = 0) -> Executable:
     """The graph, simplified, on the target that this process uses: LLVM, or NumPy for CHAINRULE_JIT=0.
 
-    `in_place` are the inputs whose memory the first outputs are written to.
+    `in_place` are the inputs whose memory the first outputs are written to; `own` outputs stay where they are.
     """
     if os.environ.get("CHAINRULE_JIT", "1") == "0":
         return interpret.executable(simplify(graph))
@@ -348,6 +350,6 @@ def executable(graph: Graph, flushes: bool, in_place: Sequence[Value] = ()) -> E
 
     order = list(graph.inputs)
     simple = simplify(expand(graph, DIRECT))
-    return build(simple, flushes, {i: simple.inputs[order.index(x)] for i, x in enumerate(in_place)})
+    return build(simple, flushes, {i: simple.inputs[order.index(x)] for i, x in enumerate(in_place)}, own)
 
 

@@ -17,11 +17,27 @@ from chainrule.compiler.views import View, views_of
 from chainrule.shapes import Shape, normal_axes
 
 REDUCTIONS = frozenset(("sum", "prod", "amax", "amin", "any", "all"))
-INDEXED = frozenset(("tril", "triu", "one_hot", "eye", "zeros"))
-"""Elements that follow from their place."""
+INDEXED = frozenset(("tril", "triu", "one_hot", "eye", "zeros", "gather", "take"))
+"""Elements that follow from their place, or are read at a place that an index says."""
 EXPENSIVE = frozenset(
     "exp expm1 log log1p sin cos asin acos atan atan2 tanh erf pow sqrt div remainder floor_divide".split()
 )
+
+
+def read_in_place(instruction: Instruction) -> list[Value]:
+    """The inputs that are read at the place of the result; the others at a place that an index says."""
+    if instruction.op.name in ("gather", "take"):
+        return [] if instruction.op.name == "take" else instruction.values[1:]
+    return instruction.values
+
+
+def taken_axis(instruction: Instruction) -> int | None:
+    """The axis along which `take` chooses with one index array, all else being whole; None for other keys."""
+    key = instruction.params["key"]
+    places = [i for i, part in enumerate(key) if part is None]
+    if len(places) != 1 or any(part != slice(None) for i, part in enumerate(key) if i != places[0]):
+        return None
+    return places[0]
 
 
 @dataclass(eq=False)
@@ -106,6 +122,8 @@ class _Fusion:
 
     def fuses(self, instruction: Instruction) -> bool:
         """True for what can be computed element by element within a kernel."""
+        if instruction.op.name == "take":
+            return taken_axis(instruction) is not None
         return self.is_elementwise(instruction) or instruction.op.name in INDEXED or self.is_copy(instruction)
 
     def is_copy(self, instruction: Instruction) -> bool:
@@ -160,7 +178,7 @@ class _Fusion:
 
     def makers(self, instruction: Instruction) -> list[Group]:
         """The groups that make the inputs that are read at the same place, the last first."""
-        found = {id(g): g for x in instruction.values if (g := self.maker(x)) is not None}
+        found = {id(g): g for x in read_in_place(instruction) if (g := self.maker(x)) is not None}
         return sorted(found.values(), key=self.groups.index, reverse=True)
 
     def maker(self, value: Value) -> Group | None:
@@ -186,7 +204,7 @@ class _Fusion:
                 continue
             other = self.group[maker]
             if other is group:
-                if self.maker(x) is not group:
+                if self.maker(x) is not group or x not in read_in_place(instruction):
                     return True
             elif self.depends(other, group):
                 return True
@@ -238,7 +256,9 @@ class _Fusion:
 
     def is_moved(self, value: Value, user: Instruction) -> bool:
         """True if a user reads a value through a view that is not just a stretch of it."""
-        return any(self.views[x].root is value and self.maker(x) is None for x in user.values)
+        return any(
+            self.views[x].root is value and (self.maker(x) is None or x not in read_in_place(user)) for x in user.values
+        )
 
     def is_in_memory(self, root: Value, group: Group, inlined: set[Value]) -> bool:
         if root.maker is None or root in inlined or root in self.graph.outputs:

@@ -155,7 +155,7 @@ class Graph:
         if op.converts or op.result == "float":
             inputs = self._converted(op, inputs)
         y = self.append(op, inputs, params)
-        return y[0] if op.keeps or len(y) == 1 else y
+        return y if op.kind.name == "update" else y[0]
 
     def append(self, op: Op, inputs: Sequence[Operand], params: dict[str, Any]) -> tuple[Value, ...]:
         """Append a call whose inputs have their final types; returns all results."""

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import is_not
 from typing import Any, Protocol
 
 import numpy as np
@@ -26,7 +27,16 @@ _empty = np.empty
 
 
 class Executable(Protocol):
-    """A graph that can run: what a target makes of it."""
+    """A graph that can run: what a target makes of it.
+
+    `entry`, if there is one, takes the arguments and the outputs that come with each call, in machine code; it
+    returns NotImplemented where they are not what it was compiled for. All else is where `point` has put it.
+    """
+
+    entry: Callable[..., Any] | None
+
+    def point(self, inputs: Sequence[Array | None], outputs: Sequence[Array]) -> None:
+        """Put inputs (None: an argument) and the first outputs into their places for `entry`."""
 
     def __call__(self, inputs: Sequence[Array], outputs: Sequence[Array]) -> None:
         """Read the inputs (in the graph's order, without its constants) and write the outputs.
@@ -83,7 +93,12 @@ class Program:
         self.words = {v: np.zeros((), np.int64) for d in trace.draws for v in (d.key, d.counter)}
         made = graph.outputs[len(self.written) + len(self.replaced) :]
         self.made = [(v.shape, numpy_dtype(v.dtype)) for v in made]
+        self.removed = [g for g in self.grads if g.after is None]
         self.buffers: list[Tensor | None] = [None] * len(self.replaced)
+        self.pointed = -2
+        self.pointed_gradients: list[Tensor] = []
+        self.guards = [(look, look()) for look in trace.guards]
+        self.checked_grads = [g for g in trace.grads if g.was_read]
         self.changes = -1
         self._read_numbers()
 
@@ -93,8 +108,8 @@ class Program:
         """True if what the trace took for granted still holds."""
         if self.changes != Changes.count and not self._fits_again():
             return False
-        for g in self.trace.grads:
-            if g.was_read and (g.leaf.grad is None) is not (g.before is None):
+        for g in self.checked_grads:
+            if (g.leaf.grad is None) is not (g.before is None):
                 return False
         for numbers, seen in zip(self.trace.numbers, self.groups, strict=True):
             if tuple(numbers.watched.values()) != seen:
@@ -104,6 +119,8 @@ class Program:
     def _fits_again(self) -> bool:
         """Look again at the modules' members and flags, and at the arrays behind the state."""
         if any(snapshot(m) != before for m, before in self.modules):
+            return False
+        if any(look() != before for look, before in self.guards):
             return False
         for s in self.trace.states:
             array = s.tensor.value
@@ -144,40 +161,65 @@ class Program:
 
     def run(self, arguments: Sequence[Tensor]) -> list[Array]:
         """Run, and put state and gradients in place; the arrays of results and residuals."""
-        with self.lock:
-            for draw in self.trace.draws:
-                self.words[draw.key][...] = np.uint64(draw.generator.key).astype(np.int64)
-                self.words[draw.counter][...] = draw.generator.counter + draw.offset
-            given = iter(arguments)
-            states = iter(self.trace.states)
-            inputs = [
-                next(given).value
-                if value.role == "argument"
-                else next(states).tensor.value
-                if value.role == "state"
-                else self.numbers[value]
-                if value in self.numbers
-                else self.words[value]
-                for value in self.trace.graph.inputs
-                if value.role != "constant"
-            ]
-            made = [_empty(shape, dtype) for shape, dtype in self.made]
-            gradients = [self._buffer(i) for i in range(len(self.replaced))]
-            self.execute(inputs, [*[s.tensor.value for s in self.written], *[g.value for g in gradients], *made])
-            for generator, blocks in self.trace.generators.items():
-                generator.counter += blocks
-            for s in self.written:
-                wrote(s.tensor)
-            for g in self.grads:
-                g.leaf.grad = None
-            for g, gradient in zip(self.replaced, gradients, strict=True):
-                g.leaf.grad = gradient
+        made = [_empty(shape, dtype) for shape, dtype in self.made]
+        entry = self.execute.entry
+        if entry is None or self.trace.draws or not self._run_entry(entry, arguments, made):
+            with self.lock:
+                self._draw()
+                gradients = [self._buffer(i) for i in range(len(self.replaced))]
+                states = [s.tensor.value for s in self.written]
+                self.execute(self._inputs(arguments), [*states, *[g.value for g in gradients], *made])
+                self._put(gradients)
+        for s in self.written:
+            wrote(s.tensor)
         return made
+
+    def _run_entry(self, entry: Callable[..., Any], arguments: Sequence[Tensor], made: list[Array]) -> bool:
+        """Run by the quick way; False, with nothing done, if an argument has to be converted first."""
+        gradients = [self._buffer(i) for i in range(len(self.replaced))]
+        if self.pointed != self.changes or any(map(is_not, gradients, self.pointed_gradients)):
+            self.execute.point(
+                self._inputs(None), [*[s.tensor.value for s in self.written], *[g.value for g in gradients]]
+            )
+            self.pointed, self.pointed_gradients = self.changes, gradients
+        if entry(*[x.value for x in arguments], *made) is NotImplemented:
+            return False
+        self._put(gradients)
+        return True
+
+    def _put(self, gradients: list[Tensor]) -> None:
+        """Let .grad be what the program left."""
+        for g in self.removed:
+            g.leaf.grad = None
+        for g, gradient in zip(self.replaced, gradients, strict=True):
+            g.leaf.grad = gradient
+
+    def _draw(self) -> None:
+        """Take the random words of this call from their generators."""
+        for draw in self.trace.draws:
+            self.words[draw.key][...] = np.uint64(draw.generator.key).astype(np.int64)
+            self.words[draw.counter][...] = draw.generator.counter + draw.offset
+        for generator, blocks in self.trace.generators.items():
+            generator.counter += blocks
+
+    def _inputs(self, arguments: Sequence[Tensor] | None) -> list[Any]:
+        """The arrays of the graph's inputs; None for arguments if there are none."""
+        given = iter(arguments or ())
+        states = iter(self.trace.states)
+        arrays: list[Any] = []
+        for value in self.trace.graph.inputs:
+            if value.role == "argument":
+                arrays.append(None if arguments is None else next(given).value)
+            elif value.role == "state":
+                arrays.append(next(states).tensor.value)
+            elif value.role == "number":
+                arrays.append(self.numbers[value] if value in self.numbers else self.words[value])
+        return arrays
 
     def _buffer(self, i: int) -> Tensor:
         """Memory for a gradient: that of the last call if nobody else has hold of it."""
         buffer = self.buffers[i]
-        holders = 3 + (self.replaced[i].leaf.grad is buffer)  # the list, this name, the call's argument, .grad
+        holders = 4 + (self.replaced[i].leaf.grad is buffer)  # two lists, this name, getrefcount's argument, .grad
         if buffer is None or sys.getrefcount(buffer) > holders or sys.getrefcount(buffer.value) > 2:
             leaf = self.replaced[i].leaf
             buffer = self.buffers[i] = wrap(_empty(leaf.shape, leaf.value.dtype), None)

@@ -153,6 +153,7 @@ class Trace:
     generators: dict[Any, int] = field(default_factory=dict)
     modules: dict[int, Any] = field(default_factory=dict)
     effects: list[Callable[[], None]] = field(default_factory=list)
+    guards: list[Callable[[], Any]] = field(default_factory=list)
 
 
 class Tracer:
@@ -342,6 +343,9 @@ class Tracer:
 
     def ran(self, module: Any) -> None:
         self.trace.modules[id(module)] = module
+
+    def depends_on(self, look: Callable[[], Any]) -> None:
+        self.trace.guards.append(look)
 
     def after_each_call(self, effect: Callable[[], None]) -> None:
         self.trace.effects.append(effect)

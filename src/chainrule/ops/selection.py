@@ -154,6 +154,33 @@ put_along.cases(([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], PLACES, {"axis": 1, "shap
 scatter.cases((ROWS, [[2, 0], [1, 0], [0, 2]], [[1.5, 2.5], [3.5, 4.5], [5.5, 6.5]], {"axis": 1}))
 scatter_add.cases((ROWS, PLACES, [[1.5, 2.5], [3.5, 4.5], [5.5, 6.5]], {"axis": 1}))
 
+# ---- rows of a table --------------------------------------------------------------------------------------
+
+
+@selection(promotes=("weight",), source="Bengio et al. 2003, section 2")
+def embedding(m: Maths, weight: Value, index: Value, *, padding_idx: int | None = None) -> Value:
+    """The row weight[index[i]] for each i: a one-hot vector times the table; the row padding_idx gets no gradient."""
+    return m.take(weight, index, key=(None,))
+
+
+@embedding.pullback("weight")
+def added_to_their_rows(m: Maths, g: Value, weight_shape: Shape, index: Value, padding_idx: int | None) -> Value:
+    if padding_idx is not None:
+        g = m.where(m.reshape(m.eq(index, padding_idx), shape=(*index.shape, 1)), 0, g)
+    return m.put_add(g, index, key=(None,), shape=weight_shape)
+
+
+@embedding.shape
+def one_row_each(weight: Shape, index: Shape, *, padding_idx: int | None = None) -> Shape:
+    if len(weight) != 2:
+        raise ShapeError(f"embedding: 'weight' must be 2-D, (rows, width), not {weight}")
+    return (*index, weight[1])
+
+
+embedding.cases((ROWS, [2, 0, 2, 1]), (ROWS, [[0, 1], [1, 1]]))
+embedding.cases((ROWS, [2, 0, 2, 1], {"padding_idx": 2}), tag="kink")  # its gradient is 0 by declaration
+embedding.cases((ROWS[0], [0, 1]), tag="rejected")
+
 # ---- indices, without a derivative -------------------------------------------------------------------------
 
 

@@ -96,6 +96,7 @@ class Elementwise(Optimizer):
         if (recording := recorder()) is not None:
             for group in self.param_groups:
                 self._record(recording, group)
+            recording.depends_on(self._identities)
             return loss
         for i, group in enumerate(self.param_groups):
             plan = self._plans.get(i)
@@ -130,6 +131,12 @@ class Elementwise(Optimizer):
             after: tuple[Any, ...] = getattr(recording.maths, op.name)(*values, **constants)
             for tensor, value in zip([p, *state], after, strict=True):
                 recording.write(tensor, recording.tensor_of(value))
+
+    def _identities(self) -> list[int]:
+        """Who the groups, their parameters and their state are: a program that was recorded holds for these."""
+        parts: list[Any] = [*self.param_groups, *[p for group in self.param_groups for p in group["params"]]]
+        parts += [x for p in self.state for x in self.state[p].values()]
+        return list(map(id, parts))
 
     def _inputs_of(self, group: Group) -> Named:
         """The hyperparameters and options that the formula takes; None for what this group does without."""
@@ -176,6 +183,7 @@ class Elementwise(Optimizer):
     def _bundle(self, members: list[tuple[Tensor, float]], names: tuple[str, ...]) -> Bundle:
         params = [p for p, _ in members]
         bundle = Bundle(params, np.array([step for _, step in members], np.float32))
+        changed()
         if self.counts_steps:
             for i, p in enumerate(params):
                 self.state[p]["step"].value = bundle.steps[i : i + 1].reshape(())

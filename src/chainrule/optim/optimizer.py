@@ -14,7 +14,7 @@ from chainrule.errors import ArgumentError, ArgumentTypeError, UnsupportedError
 from chainrule.tensor.graph import Node
 from chainrule.tensor.hooks import RemovableHandle
 from chainrule.tensor.switches import enable_grad
-from chainrule.tensor.recording import recorder
+from chainrule.tensor.recording import changed, recorder
 from chainrule.tensor.tensor import Tensor, wrap, wrote
 
 Group: TypeAlias = dict[str, Any]
@@ -111,6 +111,7 @@ class Optimizer:
         Raises:
             As the constructor.
         """
+        changed()
         if not isinstance(param_group, dict):
             raise ArgumentTypeError(f"param_group must be a dict, but got {type(param_group)}")
         params, names = separated(param_group["params"])
@@ -162,6 +163,7 @@ class Optimizer:
         Raises:
             ArgumentError: the groups differ in number or size.
         """
+        changed()
         state_dict = dict(state_dict)
         for hook in list(self._hooks["load_state_dict_pre"].values()):
             replaced = hook(self, state_dict)

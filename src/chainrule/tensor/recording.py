@@ -56,6 +56,9 @@ class Recorder(Protocol):
     def ran(self, module: Any) -> None:
         """A module was called: the program depends on its training flag and its members."""
 
+    def depends_on(self, look: Callable[[], Any]) -> None:
+        """The program holds as long as `look()` gives what it gives now; it looks again after each `changed()`."""
+
     def after_each_call(self, effect: Callable[[], None]) -> None:
         """Something to run in Python after each call of the program: a scheduler's step."""
 

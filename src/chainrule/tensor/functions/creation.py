@@ -12,7 +12,7 @@ from chainrule.tensor.device import Device
 from chainrule.tensor.functions.movement import sizes_of
 from chainrule.tensor.graph import Array
 from chainrule.tensor.printing import describe
-from chainrule.tensor.recording import recorder
+from chainrule.tensor.recording import changed, recorder
 from chainrule.tensor.tensor import Tensor, default_float, wrap, wrote
 
 
@@ -49,6 +49,7 @@ def into(out: Any, array: Array) -> Tensor:
             "functions with out=... arguments don't support automatic differentiation, but out requires grad"
         )
     if not out.value.size:
+        changed()
         out.value = np.empty(array.shape, out.value.dtype)
     if out.value.shape != array.shape:
         raise ShapeError(

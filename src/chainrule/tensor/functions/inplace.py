@@ -17,6 +17,7 @@ from chainrule.tensor.functions import elementwise, movement, random, selection
 from chainrule.tensor.functions.random import Generator
 from chainrule.tensor.graph import Array, Edge, Kept, Leaf, Node, buffer_of, stamp, state, tick, users_site
 from chainrule.tensor.printing import describe
+from chainrule.tensor.recording import changed
 from chainrule.tensor.recording import recorder as recording_now
 from chainrule.tensor.tensor import Tensor, replace_value, wrap
 from chainrule.tensor.views import View, rebase, refuse_unrecorded
@@ -223,12 +224,14 @@ def _reshaped(self: Tensor, move: Callable[[Tensor], Tensor]) -> Tensor:
         result = move(before)
         for slot in View.__slots__ if isinstance(result, View) else ():
             setattr(self, slot, getattr(result, slot))
+        changed()
         self.value = result.value
         return self
     result = move(self)
     if isinstance(self.edge, Leaf):
         replace_value(self, result.value)
     else:
+        changed()
         self.value, self.edge = result.value, result.edge
         View.rewrites = tick()
     return self
@@ -262,6 +265,7 @@ def resize_(self: Tensor, *sizes: Any) -> Tensor:
     resized = np.zeros(shape, self.value.dtype)
     n = min(self.value.size, resized.size)
     resized.reshape(-1)[:n] = self.value.reshape(-1)[:n]
+    changed()
     self.value = resized
     return self
 

@@ -11,14 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from chainrule.compiler.fuse import REDUCTIONS, Group
+from chainrule.compiler.fuse import REDUCTIONS, Group, taken_axis
 from chainrule.compiler.ir import Instruction, Operand, Value, abstract
 from chainrule.compiler.targets.llvm import text
 from chainrule.compiler.targets.llvm.elementwise import Typed, emit
 from chainrule.compiler.targets.llvm.text import F32, F64, HALF, I1, I8, I16, I32, I64, PTR, Function, Type, literal
 from chainrule.compiler.views import View
 from chainrule.dtypes import DType, int64
-from chainrule.errors import UnsupportedError
 from chainrule.ops.shape_maths import operand_type
 from chainrule.shapes import Shape
 
@@ -78,11 +77,12 @@ class Elements:
 
     def at(self, value: Value, place: Place) -> Typed:
         """The value at a place: one element, or a vector of them if an index grows with the lane."""
-        key = (value, tuple([i.key for i in place]), "" if self.mask is None else str(self.mask))
+        place = stretched(place, value.shape, value.shape)
+        fixed = (value, tuple([i.key for i in place]))
+        key = (*fixed, str(self.mask))
         if key in self.known:
             return self.known[key]
         if self.hole is not None and self.is_fixed(place):
-            fixed = (value, key[1])
             if fixed not in self.fixed:
                 with self.f.within(self.hole):
                     self.fixed[fixed] = self.computed(value, place)
@@ -90,6 +90,13 @@ class Elements:
         typed = self.computed(value, place)
         self.known[key] = typed
         return typed
+
+    def remember(self, value: Value, place: Place, typed: Typed, *, fixed: bool = False) -> None:
+        """Note what the value at a place is: here, or (fixed) wherever the present hole's code is seen."""
+        key = (value, tuple([i.key for i in stretched(place, value.shape, value.shape)]))
+        if fixed:
+            self.fixed[key] = typed
+        self.known[(*key, str(self.mask))] = typed
 
     def is_fixed(self, place: Place) -> bool:
         """True if a place is the same all through the innermost loop."""
@@ -286,8 +293,46 @@ def _zeros(elements: Elements, instruction: Instruction, place: Place) -> Typed:
     return Typed(literal(0, TYPES[dtype.name]), dtype)
 
 
-INDEXED = {"tril": _triangle, "triu": _triangle, "one_hot": _one_hot, "eye": _eye, "zeros": _zeros}
+def _gather(elements: Elements, instruction: Instruction, place: Place) -> Typed:
+    x, index = instruction.values
+    axis = instruction.params["axis"]
+    chosen = elements.at(index, place)
+    return _at_index(elements, x, chosen, [*place[:axis], None, *place[axis + 1 :]])
 
 
-def refuse(instruction: Instruction) -> UnsupportedError:
-    return UnsupportedError(f"{instruction.op.name} has no kernel", got=[repr(instruction)])
+def _take(elements: Elements, instruction: Instruction, place: Place) -> Typed:
+    x, index = instruction.values
+    axis = taken_axis(instruction)
+    assert axis is not None
+    chosen = elements.at(index, place[axis : axis + index.ndim])
+    return _at_index(elements, x, chosen, [*place[:axis], None, *place[axis + index.ndim :]])
+
+
+def _at_index(elements: Elements, x: Value, chosen: Typed, place: Sequence[Index | None]) -> Typed:
+    """x where None in the place stands for the chosen index; a negative one counts from the end."""
+    f = elements.f
+    size = x.shape[place.index(None)]
+    i = chosen.value
+    if i.type.scalar != "i64":
+        i = f.convert("sext", i, I64.of(i.type.lanes))
+    i = f.select(f.compare("slt", i, literal(0, i.type)), f.add(i, literal(size, i.type)), i)
+    i = f.intrinsic("smin", i.type, f.intrinsic("smax", i.type, i, literal(0, i.type)), literal(size - 1, i.type))
+    if not i.type.lanes:
+        elements.inner.add(str(i))  # known where it is computed only
+        return elements.at(x, [Index(i) if part is None else part for part in place])
+    view = elements.views[x]
+    type = TYPES[x.dtype.name]
+    stride = view.strides[list(place).index(None)]
+    address = elements.address(view, [START if part is None else part for part in place], type)
+    grows = sum([p.lane * s for p, s in zip(place, view.strides, strict=True) if p is not None])
+    steps = ", ".join([f"i64 {k * grows}" for k in range(i.type.lanes)])
+    places = f.add(f.mul(i, literal(stride, i.type)), text.Value(f"<{steps}>", i.type))
+    if view.root not in elements.pointers:
+        raise AssertionError(f"{x!r} has to be in memory")
+    return Typed(f.gather(f.addresses(address, places, type), type.of(i.type.lanes), elements.mask), x.dtype)
+
+
+INDEXED = {
+    "gather": _gather, "take": _take, "tril": _triangle, "triu": _triangle, "one_hot": _one_hot, "eye": _eye,
+    "zeros": _zeros,
+}  # fmt: skip

@@ -207,7 +207,11 @@ def array_layout() -> Layout:
     layout = Layout(
         type=8, data=header, nd=header + 8, dimensions=header + 16, descr=header + 40, flags=header + 48
     )  # strides and base stand between dimensions and descr
-    samples = [np.zeros((3, 5), np.float32), np.zeros((4, 7), np.int64)[:, 1:], np.broadcast_to(np.float64(1), (2,))]
+    samples: list[np.ndarray[Any, Any]] = [
+        np.zeros((3, 5), np.float32),
+        np.zeros((4, 7), np.int64)[:, 1:],
+        np.broadcast_to(np.float64(1), (2,)),
+    ]
     if header != 16 or np.ndarray.__basicsize__ < layout.flags + 4 or not all(_is_at(x, layout) for x in samples):
         raise UnsupportedError(
             "compiled programs: this Python keeps its arrays in another way than 64-bit CPython with the GIL",
@@ -268,7 +272,8 @@ def make_callable(native: Native, name: str, table: np.ndarray[Any, Any]) -> Cal
         A function of the arrays that returns None when it ran, and NotImplemented when it did nothing because
         an argument is not exactly what the program was compiled for.
     """
-    assert table.dtype == np.uint64 and table.ndim == 1 and table.flags.c_contiguous and table.flags.writeable
+    assert table.dtype == np.uint64
+    assert table.flags.c_contiguous
     api = _python_api()
     lock = api.PyThread_allocate_lock()
     context = np.array([table.ctypes.data, lock], np.uint64).view(_Context)
@@ -282,7 +287,7 @@ def make_callable(native: Native, name: str, table: np.ndarray[Any, Any]) -> Cal
 @cache
 def _python_api() -> Any:
     """The functions of Python that make an entry; a library object of our own, so that no one else's types change."""
-    api = ctypes.PyDLL(None if sys.platform != "win32" else ctypes.pythonapi._name)
+    api = ctypes.PyDLL(None, handle=ctypes.pythonapi._handle)
     api.PyCFunction_NewEx.restype = ctypes.py_object
     api.PyCFunction_NewEx.argtypes = (ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
     api.PyThread_allocate_lock.restype = ctypes.c_void_p

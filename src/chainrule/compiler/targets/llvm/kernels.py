@@ -323,7 +323,7 @@ def write_rows(group: Group, views: dict[Value, View], inlined: set[Value], mach
         r = Reduction(w, instruction)
         total = _row_total(w, r, lead, columns, unrolled)
         e.before_loop()
-        e.fixed[_key(instruction.result, place(instruction.result, START))] = Typed(total, r.y.dtype)
+        e.remember(r.y, place(r.y, START), Typed(total, r.y.dtype), fixed=True)
     wide = [y for y in group.stored if y.shape == group.space]
     for y in group.stored:
         if y not in wide:
@@ -339,10 +339,6 @@ def write_rows(group: Group, views: dict[Value, View], inlined: set[Value], mach
         w.chunks(columns, body, unrolled=unrolled)
     f.close(loop)
     return [w.finished(prod(rows))]
-
-
-def _key(value: Value, place: Place) -> object:
-    return (value, tuple([i.key for i in place]))
 
 
 def _row_total(w: Writer, r: Reduction, lead: Place, columns: int, unrolled: bool) -> text.Value:
@@ -507,10 +503,7 @@ def _finish(w: Writer, group: Group, instruction: Instruction, total: text.Value
         return [at[i] for i in sorted(at)]
 
     y = instruction.result
-    key = (y, tuple([i.key for i in place(y)]))
-    t = Typed(total, y.dtype)
-    w.e.known[(*key, "" if w.e.mask is None else str(w.e.mask))] = t
-    w.e.fixed[key] = t
+    w.e.remember(y, place(y), Typed(total, y.dtype), fixed=True)
     computed = [(stored, place(stored)) for stored in group.stored]
     for stored, here, result in [(v, here, w.e.at(v, here)) for v, here in computed]:
         w.e.store(stored, here, result)
@@ -592,7 +585,8 @@ def _write_phases(
     e.enter()
     e.hole = None
     left, right = (e.address(View(v.root, v.offset, v.shape, v.strides), corner[-len(v.shape) :], type) for v in (a, b))
-    e.before_loop()
+    if y.shape[-2:] != (1, 1):  # else every place is the same, and the hole lies before the product
+        e.before_loop()
     lead = y.shape[:-2]
     split: dict[str, list[text.Value | int]] = {}
 
@@ -608,7 +602,7 @@ def _write_phases(
         e.enter(row, column, *[i for i in rows if isinstance(i, text.Value)])
         e.inner -= {str(i) for i in at}
         e.mask, e.lanes = mask, value.type.lanes or 1
-        e.known[(y, tuple([i.key for i in here]), "" if mask is None else str(mask))] = Typed(value, y.dtype)
+        e.remember(y, here, Typed(value, y.dtype))
         w.store(here)
         e.mask = None
 

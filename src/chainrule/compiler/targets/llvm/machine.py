@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from chainrule.errors import ArgumentError
+from chainrule.errors import ArgumentError, UnsupportedError
 
 VECTOR_BITS = "CHAINRULE_VECTOR_BITS"
 """The environment variable that chooses narrower vectors than the processor has: 512, 256 or 128."""
@@ -55,7 +55,7 @@ class Machine:
     @property
     def is_x86(self) -> bool:
         """True for x86-64, false for AArch64."""
-        return self.triple.startswith(("x86_64", "amd64"))
+        return not self.triple.startswith(("aarch64", "arm64"))
 
     @property
     def attributes(self) -> str:
@@ -75,7 +75,7 @@ class Machine:
         Raises:
             ArgumentError: the processor has no vectors of that width.
         """
-        if bits not in WIDTHS or bits > self.vector_bits or (bits < 128 if self.is_x86 else bits != 128):
+        if bits not in WIDTHS or bits > self.vector_bits:
             raise ArgumentError(
                 f"vectors of {bits} bits: this processor has {self.vector_bits}, or fewer of {WIDTHS}",
                 got=[f"processor  {self.cpu}, {self.triple}"],
@@ -117,18 +117,27 @@ def described(triple: str, cpu: str, features: str) -> Machine:
         triple: architecture, vendor and system.
         cpu: the name of the processor.
         features: what it has, comma-separated, each with + or -.
+
+    Raises:
+        UnsupportedError: the architecture is neither x86-64 nor AArch64.
     """
     has = {name for name, on in _features(features).items() if on}
     l1, l2 = _cache_sizes()
-    bits, registers = 128, 32
-    if triple.startswith(("x86_64", "amd64")):
-        bits, registers = 128, 16
-        if "avx2" in has:
-            bits = 256
-        if has >= {"avx512f", "avx512bw", "avx512dq", "avx512vl"}:
-            bits, registers = 512, 32
-            # Some processors clock down in 512 bits, and LLVM splits such vectors for them unless told not to.
-            features += ",-prefer-256-bit"
+    architecture = triple.partition("-")[0]
+    if architecture in ("aarch64", "arm64"):
+        bits, registers = 128, 32
+    elif architecture not in ("x86_64", "amd64"):
+        raise UnsupportedError(
+            "compiled programs: x86-64 or AArch64",
+            got=[f"processor  {cpu}, {triple}"],
+            mend="CHAINRULE_JIT=0 runs programs by NumPy.",
+        )
+    elif has >= {"avx512f", "avx512bw", "avx512dq", "avx512vl"}:
+        bits, registers = 512, 32
+        # Some processors clock down in 512 bits, and LLVM splits such vectors for them unless told not to.
+        features += ",-prefer-256-bit"
+    else:
+        bits, registers = 256 if "avx2" in has else 128, 16
     return Machine(triple, cpu, features, bits, registers, l1, l2, _usable_cores())
 
 

@@ -161,7 +161,7 @@ def _objects() -> dict[str, int]:
     import numpy as np
 
     types = [bool, np.uint8, np.int8, np.int16, np.int32, np.int64, np.float16, np.float32, np.float64]
-    objects = {f"numpy.{np.dtype(t).name}": np.dtype(t) for t in types}
+    objects: dict[str, object] = {f"numpy.{np.dtype(t).name}": np.dtype(t) for t in types}
     objects |= {"numpy.ndarray": np.ndarray, "python.None": None, "python.NotImplemented": NotImplemented}
     return {name: id(thing) for name, thing in objects.items()}  # none of them is ever freed
 

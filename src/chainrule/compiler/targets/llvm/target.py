@@ -7,7 +7,7 @@ program is one native function or several. All memory but the caller's lies in o
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
@@ -17,10 +17,11 @@ import numpy as np
 from chainrule.compiler import interpret
 from chainrule.compiler.fuse import Group, fuse
 from chainrule.compiler.ir import Graph, Instruction, Value, size_of
+from chainrule.compiler.targets.llvm.entry import ArgumentSpec, globals_of_entry, make_callable, make_entry
 from chainrule.compiler.targets.llvm.kernels import NAME, Kernel, kernels_of
 from chainrule.compiler.targets.llvm.machine import Machine, host
 from chainrule.compiler.targets.llvm.native import Native, compile_text
-from chainrule.compiler.targets.llvm.text import I8, PTR, Function
+from chainrule.compiler.targets.llvm.text import I8, PTR, Function, module_text
 from chainrule.tensor.arrays import numpy_dtype
 from chainrule.tensor.graph import Array
 
@@ -71,6 +72,7 @@ class Plan:
         self._place_outputs(in_place)
         self.arena_bytes = self._place_results()
         self.steps = self._steps()
+        self.seconds = sum(map(seconds_of, self.groups))
         self.scratch_bytes = max([k.scratch for s in self.steps for k, _ in s.kernels], default=0)
 
     def _place_outputs(self, in_place: Mapping[int, Value]) -> None:
@@ -154,6 +156,15 @@ class Plan:
         return steps
 
 
+def seconds_of(group: Group) -> float:
+    """About how long a group takes: at least its memory traffic and its products."""
+    traffic = sum([size_of(v) for v in [*group.reads, *group.stored]]) / 30e9
+    if group.kind != "gemm":
+        return traffic
+    a, y = group.instructions[0].values[0], group.instructions[0].result
+    return max(traffic, 2 * prod(y.shape) * a.shape[-1] / 60e9)
+
+
 def _merged(free: list[tuple[int, int]]) -> list[tuple[int, int]]:
     """Neighbouring free pieces as one."""
     merged: list[tuple[int, int]] = []
@@ -204,12 +215,39 @@ def program_text(plan: Plan, flushes: bool) -> str:
     return "\n".join([*declared.values(), *functions])
 
 
-class Compiled:
-    """A program that runs: native steps and NumPy's, on a table of addresses."""
+LONG = 1e-5
+"""Seconds from which on a program lets other Python threads run."""
 
-    def __init__(self, plan: Plan, flushes: bool) -> None:
+
+class Compiled:
+    """A program that runs: native steps and NumPy's, on a table of addresses.
+
+    `entry` runs it on its arguments and then the outputs from number `own` on, if it is one native function; the
+    other inputs and outputs are where `point` has put them.
+    """
+
+    def __init__(self, plan: Plan, flushes: bool, own: int) -> None:
         self.plan = plan
+        self.entry: Callable[..., Any] | None = None
+        graph, machine = plan.graph, plan.machine
         self.text = program_text(plan, flushes)
+        single = len(plan.steps) == 1 and plan.steps[0].alone is None and not plan.copies
+        if single:
+            first = 1 + len(graph.inputs)
+            specs = [
+                ArgumentSpec(1 + i, numpy_dtype(v.dtype), v.shape)
+                for i, v in enumerate(graph.inputs)
+                if v.role == "argument"
+            ]
+            specs += [
+                ArgumentSpec(first + own + i, numpy_dtype(v.dtype), v.shape, written=True)
+                for i, v in enumerate(graph.outputs[own:])
+            ]
+            entry = make_entry(
+                "entry", "step0", specs, machine, release_gil=plan.seconds > LONG, flush_denormals=flushes
+            )
+            text = module_text([entry], globals_of_entry(specs))
+            self.text += "\n" + "\n".join([line for line in text.split("\n") if "@step0(ptr)" not in line])
         self.native: Native = compile_text(self.text, plan.machine)
         raw = np.zeros(plan.arena_bytes + plan.scratch_bytes + 2 * ALIGNMENT, np.uint8)
         start = -raw.ctypes.data % ALIGNMENT
@@ -229,6 +267,16 @@ class Compiled:
             for n, step in enumerate(plan.steps)
         ]
         self.address = self.table.ctypes.data
+        if single:
+            self.entry = make_callable(self.native, "entry", self.table)
+
+    def point(self, inputs: Sequence[Array | None], outputs: Sequence[Array]) -> None:
+        """Put the addresses of inputs (None: an argument) and of the first outputs into the table."""
+        for slot, array in zip(self.given, inputs, strict=True):
+            if array is not None:
+                self._point(slot, array, [])
+        for i, array in enumerate(outputs):
+            self._point(1 + len(self.plan.graph.inputs) + i, array, [])
 
     def __call__(self, inputs: Sequence[Array], outputs: Sequence[Array]) -> None:
         back: list[tuple[Array, Array]] = []
@@ -293,13 +341,14 @@ class Compiled:
                 self.array(y, inputs, outputs)[...] = result
 
 
-def build(graph: Graph, flushes: bool, in_place: Mapping[int, Value]) -> Compiled:
+def build(graph: Graph, flushes: bool, in_place: Mapping[int, Value], own: int) -> Compiled:
     """Compile a simplified graph for this machine.
 
     Args:
         graph: of primitives and what the kernels compute directly.
         flushes: count subnormal numbers as zero.
         in_place: outputs that the caller has put where an input is.
+        own: the number of outputs that stay where they are from call to call; the others come with each call.
     """
-    return Compiled(Plan(graph, host(), in_place), flushes)
+    return Compiled(Plan(graph, host(), in_place), flushes, own)
 

@@ -22,6 +22,7 @@ class Grid:
     columns: tuple[Run, ...]
     block_rows: int
     block_columns: int
+    rows_outside: bool = False
 
     @property
     def across(self) -> int:
@@ -38,14 +39,23 @@ class Grid:
 
         Columns outside, rows inside: the columns' panel of B stays in the first cache for all rows.
         """
-        down, beside = self._place(f, block)
-        row, rows_end = _clipped(f, down, self.block_rows, self.rows[-1].end)
-        column, columns_end = _clipped(f, beside, self.block_columns, self.columns[-1].end)
+        row, rows_end = _clipped(f, self._place(f, block)[0], self.block_rows, self.rows[-1].end)
+        column, columns_end = self.panels(f, block)
 
-        def panel(columns: Run, j: Index) -> None:
+        def beside(columns: Run, j: Index) -> None:
             each_part(f, self.rows, row, rows_end, lambda rows, i: body(rows, i, columns, j))
 
-        each_part(f, self.columns, column, columns_end, panel)
+        def below(rows: Run, i: Index) -> None:
+            each_part(f, self.columns, column, columns_end, lambda columns, j: body(rows, i, columns, j))
+
+        if self.rows_outside:
+            each_part(f, self.rows, row, rows_end, below)
+        else:
+            each_part(f, self.columns, column, columns_end, beside)
+
+    def panels(self, f: Function, block: Value) -> tuple[Index, Index]:
+        """The parts of the columns that a block has: the first one, and the one behind its last."""
+        return _clipped(f, self._place(f, block)[1], self.block_columns, self.columns[-1].end)
 
     def _place(self, f: Function, block: Value) -> tuple[Index, Index]:
         """The block's place, counted in blocks: how far down and how far across."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from chainrule.compiler.targets.llvm.gemm.blocks import Grid
 from chainrule.compiler.targets.llvm.gemm.lanes import Piece, pieces
+from chainrule.compiler.targets.llvm.gemm.packing import Packing
 from chainrule.compiler.targets.llvm.gemm.parts import Index, Run, plus, repeat, times, whole
 from chainrule.compiler.targets.llvm.gemm.product import Epilogue
 from chainrule.compiler.targets.llvm.text import I8, I64, Function, Type, Value, literal
@@ -65,6 +66,7 @@ class OuterProduct:
         depth: steps along k between two visits of a tile; below k, the sums wait in the scratch memory
             at `partial` meanwhile.
         unroll: steps in one round of the innermost loop.
+        packing: what fills the panels of B in each unit, where the units are columns of tiles; or None.
     """
 
     m: int
@@ -79,6 +81,7 @@ class OuterProduct:
     depth: int
     partial: int
     unroll: int
+    packing: Packing | None = None
 
     @property
     def units(self) -> int:
@@ -104,12 +107,11 @@ class OuterProduct:
 
             self.grid.each_tile(f, block, body)
 
-        def unit(block: Index) -> None:
-            repeat(f, 0, rounds - 1, lambda turn: tile(whole(block), turn, False))
-            tile(whole(block), rounds - 1, True)
-
         loop = f.loop(begin, end)
-        unit(loop.index)
+        if self.packing:
+            self.packing.write_panels(f, b, scratch, *self.grid.panels(f, loop.index))
+        repeat(f, 0, rounds - 1, lambda turn: tile(loop.index, turn, False))
+        tile(loop.index, rounds - 1, True)
         f.close(loop)
 
 

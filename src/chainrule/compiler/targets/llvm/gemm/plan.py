@@ -17,6 +17,9 @@ from chainrule.compiler.targets.llvm.gemm.parts import Run, even_parts
 from chainrule.compiler.targets.llvm.gemm.product import Epilogue, Machine, Phase, Plan, Product
 from chainrule.compiler.targets.llvm.text import Function, Value
 
+UNROLL = 4
+"""Steps along k in a round of the innermost loop."""
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -95,7 +98,7 @@ def _outer_tiles(registers: int) -> list[tuple[int, int]]:
 def _dot(product: Product, machine: Machine, lanes: int, rows: int, columns: int) -> Candidate:
     m, n, k = product.m, product.n, product.k
     row_runs, column_runs = even_parts(m, rows), dot.column_runs(n, columns)
-    grid = _grid(row_runs, column_runs, m * n * k)
+    grid = _grid(row_runs, column_runs, 1)
     masked = machine.vector_bits > 128
     kernel = DotProduct(k, product.type, product.a.row, product.b.column, lanes, masked, grid)
     cycles = 0.0
@@ -110,48 +113,62 @@ def _dot(product: Product, machine: Machine, lanes: int, rows: int, columns: int
 def _outer(
     product: Product, machine: Machine, lanes: int, rows: int, vectors: int, pack_a: bool, pack_b: bool
 ) -> Candidate:
-    m, n, k, size = product.m, product.n, product.k, product.type.bytes
+    m, n, k, type, size = product.m, product.n, product.k, product.type, product.type.bytes
     masked = machine.vector_bits > 128
-    row_runs = even_parts(m, rows)
-    column_runs = outer.column_runs(n, lanes, even_parts(-(-n // lanes), vectors))
     padded = -(-n // lanes) * lanes
+    row_runs = even_parts(m, rows)
+    column_runs = outer.column_runs(n, lanes, even_parts(padded // lanes, vectors))
+    depth = _depth(k, machine.l2_bytes // (4 * vectors * lanes * size))
+    grid = _grid(row_runs, column_runs, machine.l2_bytes // (2 * vectors * lanes * size * depth))
+
     phases: list[Phase] = []
-    scratch = 0
     a, b = Layout(product.a.row, product.a.row, product.a.column), Layout(product.b.column, 1, product.b.row)
-    cycles = 0.0
+    packing: Packing | None = None
+    scratch, cycles = 0, 0.0
     if pack_a:
-        a = packed(k, scratch)
-        phases.append(Packing(True, product.a.row, product.a.column, m, k, product.type, lanes, masked, row_runs, 1, scratch))
+        a, along, step = packed(k, scratch), product.a.row, product.a.column
+        phases.append(Packing(True, along, step, m, k, type, lanes, masked, row_runs, 1, scratch))
         scratch += _aligned(m * k * size)
-        cycles += m * k / lanes * (4 if product.a.row == 1 else 8)
+        cycles += m * k / lanes * (6 if along == 1 else 8 if step == 1 else 32)
     if pack_b:
-        b = packed(k, scratch)
-        phases.append(
-            Packing(False, product.b.column, product.b.row, n, k, product.type, lanes, masked, column_runs, lanes, scratch)
-        )
+        b, along, step = packed(k, scratch), product.b.column, product.b.row
+        packing = Packing(False, along, step, n, k, type, lanes, masked, column_runs, lanes, scratch)
         scratch += _aligned(padded * k * size)
-        cycles += padded * k / lanes * (2 if product.b.column == 1 else 4 if product.b.row == 1 else 32)
-    depth = k
-    if k * vectors * lanes * size > machine.l1_bytes and k > 512:
-        turns = -(-k // 384)
-        depth = -(-k // turns // 4) * 4 + 4 if k % turns else k // turns
+        cycles += padded * k / lanes * (4 if along == 1 else 4 if step == 1 else 32)
+        if grid.blocks > grid.across:  # several blocks need the same panel
+            phases.append(packing)
+            packing = None
     partial = scratch
     if depth < k:
         scratch += _aligned(m * padded * size)
-    grid = _grid(row_runs, column_runs, m * n * k)
-    kernel = OuterProduct(m, n, k, product.type, lanes, masked, grid, a, b, depth, partial, 4)
+    kernel = OuterProduct(m, n, k, type, lanes, masked, grid, a, b, depth, partial, 4, packing)
     for r in row_runs:
         for c in column_runs:
             sums = r.size * c.size
-            step = max(sums / 2, (r.size + c.size) / 2, 4 / max(1, CHAINS // sums))
-            cycles += (r.end - r.begin) * (c.end - c.begin) * (k * step + sums + 15)
+            step_cycles = max(sums / 2, (r.size + c.size) / 2, 4 / max(1, CHAINS // sums))
+            cycles += (r.end - r.begin) * (c.end - c.begin) * (k * step_cycles + sums + 15)
     name = f"outer {rows}x{vectors}{' pack a' * pack_a}{' pack b' * pack_b}"
     return Candidate(Plan((*phases, kernel), scratch), cycles, name)
 
 
+def _depth(k: int, most: int) -> int:
+    """Steps along k in one turn: all, or an even share in multiples of the unrolled loop's."""
+    turns = -(-k // max(most, 64))
+    return k if turns == 1 else -(-k // turns // UNROLL) * UNROLL
+
+
+def _grid(rows: tuple[Run, ...], columns: tuple[Run, ...], panels: int) -> Grid:
+    """Blocks of all rows and a few panels; of all panels and a few rows where there are few panels.
+
+    Args:
+        rows, columns: the parts of the axes.
+        panels: how many of B's panels stay in the second cache.
+    """
+    high, wide = rows[-1].end, columns[-1].end
+    if wide >= min(high, 4):
+        return Grid(rows, columns, high, max(1, min(panels, wide // 8)), rows_outside=True)
+    return Grid(rows, columns, max(1, high // 16), wide, rows_outside=True)
+
+
 def _aligned(size: int) -> int:
     return -(-size // 64) * 64
-
-
-def _grid(rows: tuple[Run, ...], columns: tuple[Run, ...], work: int) -> Grid:
-    return Grid(rows, columns, rows[-1].end, 1) if columns[-1].end >= rows[-1].end else Grid(rows, columns, 1, columns[-1].end)

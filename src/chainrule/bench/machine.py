@@ -1,0 +1,133 @@
+"""What this machine can do at best: floating-point operations and bytes a second, measured, and its description.
+
+`python -m chainrule.bench.machine THREADS BYTES...` prints the measurement as JSON; it has a process of its own,
+because BLAS takes its number of threads before it is loaded.
+
+The peak is the best of NumPy's products of square float32 matrices. The bandwidth is that of NumPy's a = a + b over
+arrays which together are as large as those of a row's update: a small network is measured in the cache that holds it.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import importlib.util
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from chainrule.bench.contenders import environment
+from chainrule.bench.processes import processors
+
+SIZES = (256, 384, 512, 768, 1024)
+MATRIX_SECONDS = 0.15
+BANDWIDTH_SECONDS = 0.05
+SMALLEST = 1 << 18
+"""Bytes below which the calls would be measured, not the memory."""
+
+
+@dataclass(frozen=True)
+class Peak:
+    """What the machine does at most with so many threads.
+
+    Args:
+        threads: how many.
+        flops: float32 operations a second.
+        source: what reached that.
+        bandwidth: bytes a second that an update reads and writes, by the bytes of the arrays it goes through.
+    """
+
+    threads: int
+    flops: float
+    source: str
+    bandwidth: dict[int, float]
+
+    def floor(self, flops: int, update_bytes: int, footprint: int) -> tuple[float, str]:
+        """Microseconds below which a step cannot come, and what bounds it: `operations` or `memory`."""
+        bounds = {"operations": flops / self.flops, "memory": update_bytes / self.bandwidth[footprint]}
+        if flops == 0:
+            return 0.0, "operations"
+        bound = max(bounds, key=bounds.__getitem__)
+        return bounds[bound] * 1e6, bound
+
+
+def peak(threads: int, footprints: Sequence[int]) -> Peak:
+    """Measures the machine with so many threads, and the bandwidth for arrays of each of so many bytes together."""
+    command = [sys.executable, "-m", "chainrule.bench.machine", str(threads), *map(str, sorted(set(footprints)))]
+    with processors(threads):
+        answer = subprocess.run(command, capture_output=True, text=True, check=True, env=environment(threads, "."))
+    found = json.loads(answer.stdout)
+    bandwidth = {int(footprint): speed for footprint, speed in found["bandwidth"].items()}
+    return Peak(threads, found["flops"], found["source"], bandwidth)
+
+
+def description() -> dict[str, str]:
+    """The processor, the system and the versions of what takes part."""
+    packages = ("chainrule", "numpy", "llvmlite", "torch", "jax", "jaxlib")
+    versions = [f"{p} {importlib.metadata.version(p)}" for p in packages if importlib.util.find_spec(p) is not None]
+    return {
+        "processor": f"{_processor()}, {os.cpu_count()} cores",
+        "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
+        "versions": ", ".join(versions),
+        "date": time.strftime("%Y-%m-%d"),
+    }
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())
+
+
+def _matrix_flops() -> tuple[float, str]:
+    """The best product's operations a second, and which it was."""
+    found = {}
+    for size in SIZES:
+        a, b = np.ones((2, size, size), np.float32)
+        out = np.empty_like(a)
+        seconds = _best(functools.partial(np.matmul, a, b, out=out), MATRIX_SECONDS)
+        found[2 * size**3 / seconds] = f"NumPy's product of {size} x {size} matrices"
+    flops = max(found)
+    return flops, found[flops]
+
+
+def _bandwidth(footprint: int, threads: int) -> float:
+    """Bytes a second of a = a + b over arrays of so many bytes together, shared among threads."""
+    count = max(footprint, SMALLEST) // 8 // threads
+    pairs = [(np.ones(count, np.float32), np.ones(count, np.float32)) for _ in range(threads)]
+    additions = [functools.partial(np.add, a, b, out=a) for a, b in pairs]
+    with ThreadPoolExecutor(threads) as pool:
+        return sum(12 * count / seconds for seconds in pool.map(_best, additions, [BANDWIDTH_SECONDS] * threads))
+
+
+def _best(work: Callable[[], object], seconds: float) -> float:
+    """The shortest of many times."""
+    best = float("inf")
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        start = time.perf_counter()
+        work()
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Prints what `peak` reads."""
+    threads, *footprints = map(int, arguments)
+    flops, source = _matrix_flops()
+    bandwidth = {footprint: _bandwidth(footprint, threads) for footprint in footprints}
+    print(json.dumps({"flops": flops, "source": source, "bandwidth": bandwidth}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
