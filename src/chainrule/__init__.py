@@ -298,6 +298,7 @@ __all__ = [
     "clamp",
     "clip",
     "clone",
+    "compile",
     "concat",
     "concatenate",
     "cos",
@@ -540,7 +541,9 @@ ShortTensor = legacy_type("ShortTensor", int16)
 _LATE_MODULES = frozenset(
     ("accelerator", "autograd", "backends", "cuda", "data", "interop", "nn", "optim", "random", "utils")
 )
-_LATE_NAMES = {"load": "chainrule.interop.archive", "save": "chainrule.interop.archive"}
+_LATE_NAMES = {
+    "compile": "chainrule.compiler.compile", "load": "chainrule.interop.archive", "save": "chainrule.interop.archive",
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

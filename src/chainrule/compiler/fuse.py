@@ -52,6 +52,7 @@ class Group:
     space: Shape
     instructions: list[Instruction]
     axes: tuple[int, ...] = ()
+    number: int = 0
     stored: list[Value] = field(default_factory=list)
     reads: list[Value] = field(default_factory=list)
 
@@ -69,6 +70,36 @@ class Fused:
     groups: list[Group]
     views: dict[Value, View]
     inlined: set[Value]
+
+
+def structure(group: Group, views: dict[Value, View], inlined: set[Value]) -> object:
+    """What a group's kernel depends on: equal for groups that do the same to other memory.
+
+    Brings `reads` into an order that equal groups share.
+    """
+    numbers: dict[Value, int] = {}
+
+    def reference(x: object) -> object:
+        if not isinstance(x, Value):
+            return (type(x), x)
+        constant = x.graph.constants.get(x)
+        if constant is not None and constant.size == 1:
+            return (x.shape, x.dtype.name, constant.tobytes())
+        view = views[x]
+        place = (view.offset, view.strides, x.shape, x.dtype.name, view.root.shape)
+        if view.root in inlined and view.root not in numbers:
+            numbers[view.root] = len(numbers)
+            assert view.root.maker is not None
+            return (place, numbers[view.root], described(view.root.maker))
+        return (place, numbers.setdefault(view.root, len(numbers)))
+
+    def described(instruction: Instruction) -> object:
+        inputs = tuple([reference(x) for x in instruction.inputs])
+        return (instruction.op.name, repr(instruction.params), inputs, tuple(map(reference, instruction.results)))
+
+    body = tuple(map(described, group.instructions))
+    group.reads.sort(key=lambda value: numbers.get(value, -1))
+    return (group.kind, group.space, group.axes, body, tuple([numbers[y] for y in group.stored]))
 
 
 def fuse(graph: Graph, *, is_elementwise: Callable[[Instruction], bool]) -> Fused:
@@ -177,9 +208,9 @@ class _Fusion:
         return group.kind == "columns" and shape in group.result_shapes and shape != group.space
 
     def makers(self, instruction: Instruction) -> list[Group]:
-        """The groups that make the inputs that are read at the same place, the last first."""
+        """The groups that make the inputs that are read at the same place: the dearest kind first, then the last."""
         found = {id(g): g for x in read_in_place(instruction) if (g := self.maker(x)) is not None}
-        return sorted(found.values(), key=self.groups.index, reverse=True)
+        return sorted(found.values(), key=lambda g: (g.kind != "map", g.number), reverse=True)
 
     def maker(self, value: Value) -> Group | None:
         """The group that makes a value, if it is read at its own place: as it is, or stretched."""
@@ -225,7 +256,7 @@ class _Fusion:
         return False
 
     def found(self, kind: str, space: Shape, instruction: Instruction, axes: tuple[int, ...] = ()) -> None:
-        group = Group(kind, space, [], axes)
+        group = Group(kind, space, [], axes, len(self.groups))
         self.groups.append(group)
         self.join(group, instruction)
 

@@ -13,10 +13,13 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
+
+from chainrule.tensor.recording import changed
 
 if TYPE_CHECKING:
     from chainrule.tensor.plan import Plan
@@ -198,6 +201,34 @@ class Write:
         self.count = 1
 
 
+class SharedWrite(Write):
+    """The writes of a compiled program to all its arrays: one object says when they were last written.
+
+    It is nobody's own: an in-place write to one of the arrays puts a Write of its own in its place.
+    """
+
+    __slots__ = ("_watched",)
+
+    def __init__(self, arrays: list[Array], by: str) -> None:
+        super().__init__(_nobody, by, None)  # type: ignore[arg-type]
+        owners = {id(owner): owner for owner in map(buffer_of, arrays)}
+        self._watched = [weakref.ref(owner, partial(self._forget, key)) for key, owner in owners.items()]
+        writes.update(dict.fromkeys(owners, self))
+
+    def _forget(self, key: int, gone: weakref.ref[Array]) -> None:
+        if writes.get(key) is self:
+            del writes[key]
+
+    def now(self) -> None:
+        """Note that all were written now."""
+        self.time = tick()
+        self.count += 1
+
+
+def _nobody() -> None:
+    return None
+
+
 writes: dict[int, Write] = {}
 
 
@@ -216,6 +247,8 @@ def stamp(a: Array, by: str = "an in-place write", site: Site | None = None) -> 
         known.time, known.by, known.site = tick(), by, site
         known.count += 1
     else:
+        if type(known) is SharedWrite:
+            changed()
         writes[key] = Write(weakref.ref(owner, lambda gone: _forget(key, gone)), by, site)
 
 

@@ -29,12 +29,10 @@ UNROLLED = 8
 
 @dataclass
 class Kernel:
-    """One function: its text with the name left open, whose addresses it takes, and how it is split."""
+    """One function: its text with the name left open, into how many units it can be split, its scratch memory."""
 
     body: str
-    pointers: list[Value]
     units: int
-    flops: float
     scratch: int = 0
     declared: tuple[tuple[str, str], ...] = ()
 
@@ -54,7 +52,7 @@ class Writer:
     def __init__(self, group: Group, views: dict[Value, View], machine: Machine, *, scratch: bool = False) -> None:
         self.group, self.views, self.machine = group, views, machine
         self.stored = group.stored
-        self.values = list(dict.fromkeys([v for v in [*group.reads, *group.stored] if not _is_literal(v)]))
+        self.values = worked_on(group)
         f = Function(NAME, [("pointers", PTR), ("begin", I64), ("end", I64)], attributes=f"nounwind {machine.attributes}")
         self.f = f
         pointers = {v: f.load(f.at(f["pointers"], i, PTR), PTR) for i, v in enumerate(self.values)}
@@ -65,7 +63,7 @@ class Writer:
     def finished(self, units: int, scratch: int = 0) -> Kernel:
         self.f.ret()
         body = self.f.text()
-        return Kernel(body, self.values, units, 0.0, scratch, tuple(self.f.declared.items()))
+        return Kernel(body, units, scratch, tuple(self.f.declared.items()))
 
     def store(self, here: Place) -> None:
         """Compute all stored values at a place, then store them: one may stand where another's input was."""
@@ -106,6 +104,11 @@ class Writer:
             self.e.mask = mask
             body(Index(full, 1), mask)
             self.e.mask = None
+
+
+def worked_on(group: Group) -> list[Value]:
+    """The values whose addresses a group's kernels take, in their order."""
+    return list(dict.fromkeys([v for v in [*group.reads, *group.stored] if not _is_literal(v)]))
 
 
 def lanes_for(group: Group, machine: Machine) -> int:

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from chainrule.compiler import interpret
-from chainrule.compiler.fuse import Group, fuse
+from chainrule.compiler.fuse import Group, fuse, structure
 from chainrule.compiler.ir import Graph, Instruction, Value, size_of
 from chainrule.compiler.targets.llvm.entry import ArgumentSpec, globals_of_entry, make_callable, make_entry
-from chainrule.compiler.targets.llvm.kernels import NAME, Kernel, kernels_of
+from chainrule.compiler.targets.llvm.kernels import NAME, Kernel, kernels_of, worked_on
 from chainrule.compiler.targets.llvm.machine import Machine, host
 from chainrule.compiler.targets.llvm.native import Native, compile_text
 from chainrule.compiler.targets.llvm.text import I8, PTR, Function, module_text
@@ -145,14 +145,17 @@ class Plan:
 
     def _steps(self) -> list[Step]:
         steps: list[Step] = []
+        known: dict[object, list[Kernel]] = {}
         for group in self.groups:
             if group.kind == "alone":
                 steps.append(Step(alone=group.instructions[0]))
                 continue
             if not steps or steps[-1].alone is not None:
                 steps.append(Step())
-            for kernel in kernels_of(group, self.views, self.fused.inlined, self.machine):
-                steps[-1].kernels.append((kernel, kernel.pointers))
+            key = structure(group, self.views, self.fused.inlined)
+            if key not in known:
+                known[key] = kernels_of(group, self.views, self.fused.inlined, self.machine)
+            steps[-1].kernels += [(kernel, worked_on(group)) for kernel in known[key]]
         return steps
 
 

@@ -120,6 +120,7 @@ class Function:
         self.lines: list[Any] = [f"define {linkage} {result} @{name}({', '.join(written)}) {attributes} {{", "entry:"]
         self.declared: dict[str, str] = {}
         self.label = "entry"
+        self._ends: dict[int, str] = {}
         self._count = 0
 
     def __getitem__(self, param: str) -> Value:
@@ -155,16 +156,22 @@ class Function:
         """A place here that can be written into later: for what turns out not to change in a loop that follows."""
         hole: list[Any] = []
         self.lines.append(hole)
+        self._ends[id(hole)] = self.label
+        after = self.fresh("after")
+        self.line(f"br label %{after}")  # a block of its own ends here, so that the hole may have several
+        self.begin(after)
         return hole
 
     @contextmanager
     def within(self, hole: list[Any]) -> Iterator[None]:
-        """Write straight-line code into a hole."""
+        """Write into a hole."""
         before, self.lines = self.lines, hole
+        label, self.label = self.label, self._ends[id(hole)]
         try:
             yield
         finally:
-            self.lines = before
+            self._ends[id(hole)] = self.label
+            self.lines, self.label = before, label
 
     # ---- arithmetic -----------------------------------------------------------------------------------------
 
