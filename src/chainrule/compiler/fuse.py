@@ -271,19 +271,21 @@ class _Fusion:
         outputs = {self.views[y].root for y in self.graph.outputs}
         inlined: set[Value] = set()
         for instruction in self.graph:
-            if self.is_view(instruction) or not self.is_elementwise(instruction) or instruction.result in outputs:
+            if self.is_view(instruction) or not self.is_recomputable(instruction) or instruction.result in outputs:
                 continue
             group, y = self.group[instruction], instruction.result
             outside = [u for u in self.real_users(y) if self.group[u] is not group]
             if not outside or instruction.op.name in EXPENSIVE or any(self.is_moved(y, u) for u in outside):
-                continue
-            if all(u.op.name in ("matmul",) or self.group[u].kind == "alone" for u in outside):
                 continue
             if any(u.op.name == "matmul" or self.group[u].kind == "alone" for u in outside):
                 continue
             if all(self.is_in_memory(root, group, inlined) for root in self.roots(instruction)):
                 inlined.add(y)
         return inlined
+
+    def is_recomputable(self, instruction: Instruction) -> bool:
+        """True for what may be computed again: element by element, and from its place alone."""
+        return self.is_elementwise(instruction) or instruction.op.name in INDEXED - {"gather", "take"}
 
     def is_moved(self, value: Value, user: Instruction) -> bool:
         """True if a user reads a value through a view that is not just a stretch of it."""

@@ -76,7 +76,10 @@ class Symbol:
         )
 
     __array__ = __array_ufunc__ = __array_function__ = __bool__ = __float__ = __int__ = __index__ = _refuse
-    __getitem__ = __setitem__ = __iter__ = __contains__ = _refuse
+    __getitem__ = __setitem__ = __iter__ = __contains__ = __eq__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = __matmul__ = _refuse
+    __pow__ = __neg__ = __abs__ = _refuse
+    __hash__ = object.__hash__
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):

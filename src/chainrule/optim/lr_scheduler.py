@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 
 from chainrule.errors import ArgumentError, ArgumentTypeError, ResumeError, StateError, UnsupportedError
 from chainrule.optim.optimizer import Optimizer, number
+from chainrule.tensor.recording import recorder
 from chainrule.tensor.tensor import Tensor, wrote
 
 Factor: TypeAlias = Callable[[int], float]
@@ -86,6 +87,8 @@ class LRScheduler:
         Warns:
             UserWarning: the first call came before the optimiser's first step, or that step was replaced.
         """
+        if (recording := recorder()) is not None:
+            return recording.after_each_call(lambda: self.step(epoch))
         if self._step_count == 1:
             warn_of_the_wrong_order(self.optimizer)
         self._step_count += 1
@@ -459,6 +462,8 @@ class CosineAnnealingWarmRestarts(LRScheduler):
 
     def step(self, epoch: float | None = None) -> None:
         """Go to the next epoch, or to `epoch`, which may be a fraction (epoch + batch / batches)."""
+        if (recording := recorder()) is not None:
+            return recording.after_each_call(lambda: self.step(epoch))
         if epoch is None and self.last_epoch >= 0:
             epoch = self.last_epoch + 1
             self.T_cur += 1

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Iterable
 from math import inf
@@ -15,6 +16,8 @@ import numpy as np
 
 from chainrule.errors import GraphError
 from chainrule.tensor.graph import Array
+from chainrule.tensor.recording import recorder
+from chainrule.tensor.switches import no_grad
 from chainrule.tensor.tensor import Tensor, default_float, wrap, wrote
 
 
@@ -58,8 +61,15 @@ def get_total_norm(
     Raises:
         GraphError: for a norm that is not finite, if asked to.
     """
-    values = [x.value for x in _listed(tensors)]
     p = float(norm_type)
+    if (recording := recorder()) is not None:
+        if error_if_nonfinite:
+            raise recording.refuse(
+                "error_if_nonfinite=True looks at the norm while the program is compiled",
+                "Return the norm and look at it outside.",
+            )
+        return _recorded_norm(_listed(tensors), p)
+    values = [x.value for x in _listed(tensors)]
     kind = np.result_type(*values) if values else default_float()
     norms = np.array([_norm(v, p) for v in values], kind)
     total = _norm(norms, p)
@@ -71,6 +81,16 @@ def get_total_norm(
             "`error_if_nonfinite=False`",
         )
     return wrap(np.asarray(total, kind), None)
+
+
+def _recorded_norm(tensors: list[Any], p: float) -> Tensor:
+    """The norm of all elements by the operators that a recorder knows."""
+    with no_grad():
+        if p == inf:
+            return functools.reduce(lambda a, b: a.maximum(b), [x.abs().amax() for x in tensors])
+        powers = [(x * x if p == 2.0 else x.abs() ** p).sum() for x in tensors]
+        total: Tensor = functools.reduce(lambda a, b: a + b, powers)
+        return total.sqrt() if p == 2.0 else total ** (1 / p)
 
 
 def _norm(value: Array, p: float) -> Any:
@@ -90,6 +110,13 @@ def clip_grads_with_norm_(
     parameters: Tensor | Iterable[Tensor], max_norm: float, total_norm: Tensor, foreach: bool | None = None
 ) -> None:
     """Scale all gradients by max_norm / (total_norm + 1e-6) if that is below 1, for a norm computed before."""
+    if recorder() is not None:
+        with no_grad():
+            scale = (max_norm / (total_norm + 1e-6)).clamp(max=1.0)
+            for p in _listed(parameters):
+                if p.grad is not None:
+                    p.grad.mul_(scale.to(p.grad.dtype))
+        return
     factor = total_norm.value.dtype.type(max_norm / (total_norm.value + 1e-6))
     if factor >= 1:  # false for nan, which then spreads, as in PyTorch
         return
@@ -103,7 +130,12 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float, f
     """Move every element of all gradients into [-clip_value, clip_value]."""
     bound = float(clip_value)
     for p in _listed(parameters):
-        if p.grad is not None:
+        if p.grad is None:
+            continue
+        if recorder() is not None:
+            with no_grad():
+                p.grad.clamp_(-bound, bound)
+        else:
             np.clip(p.grad.value, -bound, bound, out=p.grad.value)
             wrote(p.grad)
 

@@ -1,0 +1,291 @@
+"""A compiled program leaves what the eager one leaves: results, parameters, gradients, optimiser state, generators."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+import chainrule.nn.functional as F
+from chainrule import nn, optim
+
+Built = tuple[Callable[..., Any], list[Any]]
+
+
+@pytest.fixture(params=["0", "1"], ids=["numpy", "llvm"])
+def jit(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("CHAINRULE_JIT", request.param)
+    return str(request.param)
+
+
+def data(*shape: int, seed: int = 0) -> cr.Tensor:
+    return cr.tensor(np.random.default_rng(seed).standard_normal(shape).astype(np.float32))
+
+
+def labels(n: int, classes: int) -> cr.Tensor:
+    return cr.tensor(np.random.default_rng(1).integers(0, classes, n))
+
+
+def network(*sizes: int, activation: type[nn.Module] = nn.Tanh) -> nn.Sequential:
+    cr.manual_seed(0)
+    layers: list[nn.Module] = []
+    for a, b in zip(sizes, sizes[1:], strict=False):
+        layers += [nn.Linear(a, b), activation()]
+    return nn.Sequential(*layers[:-1])
+
+
+def training(make: Callable[..., optim.Optimizer], extra: Callable[..., object] = lambda *_: None) -> Built:
+    model = network(5, 7, 3)
+    optimizer = make(model.parameters())
+
+    def step(x: cr.Tensor, y: cr.Tensor) -> cr.Tensor:
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(x), y)
+        loss.backward()
+        extra(model)
+        optimizer.step()
+        return loss
+
+    return step, [model, optimizer]
+
+
+def accumulating() -> Built:
+    model = network(5, 7, 3)
+
+    def step(x: cr.Tensor, y: cr.Tensor) -> cr.Tensor:
+        loss = F.cross_entropy(model(x), y)
+        loss.backward()
+        return loss
+
+    return step, [model]
+
+
+def with_a_scheduler() -> Built:
+    step, parts = training(lambda p: optim.SGD(p, lr=0.1))
+    scheduler = optim.lr_scheduler.StepLR(parts[1], 2, 0.5)
+
+    def scheduled(x: cr.Tensor, y: cr.Tensor) -> cr.Tensor:
+        loss = step(x, y)
+        scheduler.step()
+        return loss
+
+    return scheduled, parts
+
+
+def with_dropout() -> Built:
+    cr.manual_seed(0)
+    model = nn.Sequential(nn.Linear(5, 8), nn.Dropout(0.5), nn.Linear(8, 3))
+    return lambda x, y: F.cross_entropy(model(x), y), [model]
+
+
+def zeroing_after() -> Built:
+    model = network(5, 7, 3)
+    optimizer = optim.Adam(model.parameters())
+
+    def step(x: cr.Tensor, y: cr.Tensor) -> cr.Tensor:
+        loss = F.cross_entropy(model(x), y)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        return loss
+
+    return step, [model, optimizer]
+
+
+def keeping_a_count() -> Built:
+    count = cr.zeros(3)
+
+    def step(x: cr.Tensor, y: cr.Tensor) -> cr.Tensor:
+        count.add_(1)
+        count[1] = x.sum()
+        return count * 2
+
+    return step, [count]
+
+
+def by_hand() -> Built:
+    w = data(5, 3, seed=3).requires_grad_()
+
+    def step(x: cr.Tensor, y: cr.Tensor) -> cr.Tensor:
+        loss = ((x @ w) ** 2).mean()
+        (g,) = cr.autograd.grad(loss, [w])
+        with cr.no_grad():
+            w.sub_(0.1 * g)
+        return loss.detach()
+
+    return step, [w]
+
+
+PROGRAMS: dict[str, Callable[[], Built]] = {
+    "sgd": lambda: training(lambda p: optim.SGD(p, lr=0.1)),
+    "momentum": lambda: training(lambda p: optim.SGD(p, lr=0.1, momentum=0.9)),
+    "nesterov": lambda: training(lambda p: optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.01)),
+    "adam": lambda: training(lambda p: optim.Adam(p, lr=0.01)),
+    "amsgrad": lambda: training(lambda p: optim.Adam(p, lr=0.01, amsgrad=True, weight_decay=0.01)),
+    "adamw": lambda: training(lambda p: optim.AdamW(p, lr=0.01)),
+    "rmsprop": lambda: training(lambda p: optim.RMSprop(p, lr=0.01)),
+    "rmsprop centred": lambda: training(lambda p: optim.RMSprop(p, lr=0.01, momentum=0.9, centered=True)),
+    "adagrad": lambda: training(lambda p: optim.Adagrad(p, lr=0.01)),
+    "adadelta": lambda: training(lambda p: optim.Adadelta(p)),
+    "clipped norm": lambda: training(
+        lambda p: optim.SGD(p, lr=0.1), lambda m: nn.utils.clip_grad_norm_(m.parameters(), 0.1)
+    ),
+    "clipped values": lambda: training(
+        lambda p: optim.SGD(p, lr=0.1), lambda m: nn.utils.clip_grad_value_(m.parameters(), 0.01)
+    ),
+    "gradient accumulation": accumulating,
+    "scheduler": with_a_scheduler,
+    "dropout": with_dropout,
+    "zero_grad last": zeroing_after,
+    "a counter": keeping_a_count,
+    "by hand": by_hand,
+}
+
+
+def everything(parts: list[Any]) -> dict[str, Any]:
+    """All arrays that a program may have left somewhere."""
+    found: dict[str, Any] = {}
+    for i, part in enumerate(parts):
+        if isinstance(part, nn.Module):
+            found |= {f"{i}.{name}": p.detach().numpy() for name, p in part.state_dict().items()}
+            found |= {f"{i}.{name}.grad": None if p.grad is None else p.grad.numpy() for name, p in part.named_parameters()}
+        elif isinstance(part, optim.Optimizer):
+            for k, entry in enumerate(part.state.values()):
+                found |= {f"{i}.state{k}.{name}": x.numpy() for name, x in entry.items()}
+        else:
+            found |= {f"{i}": part.detach().numpy()}
+    return found
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_compiled_program_leaves_what_the_eager_one_leaves(name: str, jit: str) -> None:
+    x, y = data(6, 5), labels(6, 3)
+    (eager, theirs), (function, ours) = PROGRAMS[name](), PROGRAMS[name]()
+    compiled = cr.compile(function)
+    for _ in range(4):
+        cr.manual_seed(11)
+        expected = eager(x, y)
+        count = cr.get_rng_state().numpy().copy()
+        cr.manual_seed(11)
+        got = compiled(x, y)
+        np.testing.assert_array_equal(cr.get_rng_state().numpy(), count)
+        np.testing.assert_allclose(got.detach().numpy(), expected.detach().numpy(), rtol=2e-5, atol=1e-6)
+        left, wanted = everything(ours), everything(theirs)
+        assert left.keys() == wanted.keys()
+        for key, array in wanted.items():
+            if array is None:
+                assert left[key] is None, key
+            else:
+                np.testing.assert_allclose(left[key], array, rtol=1e-4, atol=2e-6, err_msg=key)
+    assert len(compiled.programs) <= 2
+
+
+def test_a_compiled_module_is_still_that_module(jit: str) -> None:
+    model = network(5, 7, 3)
+    compiled = cr.compile(model)
+    assert isinstance(compiled, nn.Sequential)
+    assert compiled.state_dict().keys() == model.state_dict().keys()
+    x = data(4, 5)
+    np.testing.assert_allclose(compiled(x).detach().numpy(), model(x).detach().numpy(), rtol=1e-5, atol=1e-6)
+    compiled.eval()
+    assert not model.training
+
+
+def test_gradients_flow_out_of_a_compiled_module(jit: str) -> None:
+    model, twin = network(5, 7, 3), network(5, 7, 3)
+    compiled = cr.compile(twin)
+    x, y = data(4, 5).requires_grad_(), labels(4, 3)
+    z = x.detach().clone().requires_grad_()
+    for _ in range(2):
+        F.cross_entropy(model(x), y).backward()
+        F.cross_entropy(compiled(z), y).backward()
+    np.testing.assert_allclose(z.grad.numpy(), x.grad.numpy(), rtol=1e-5, atol=1e-7)
+    for p, q in zip(model.parameters(), twin.parameters(), strict=True):
+        np.testing.assert_allclose(q.grad.numpy(), p.grad.numpy(), rtol=1e-5, atol=1e-7)
+
+
+def test_a_replaced_parameter_is_seen(jit: str) -> None:
+    layer = nn.Linear(3, 2)
+    compiled = cr.compile(lambda x: layer(x))
+    x = data(4, 3)
+    compiled(x)
+    layer.weight = nn.Parameter(cr.zeros(2, 3))
+    np.testing.assert_array_equal(compiled(x).detach().numpy(), layer(x).detach().numpy())
+    layer.weight.data = cr.ones(2, 3)
+    np.testing.assert_allclose(compiled(x).detach().numpy(), layer(x).detach().numpy(), rtol=1e-6)
+
+
+def test_the_training_flag_chooses_the_program(jit: str) -> None:
+    model = nn.Sequential(nn.Linear(3, 3), nn.Dropout(0.5))
+    compiled = cr.compile(model)
+    x = data(4, 3)
+    compiled(x)
+    model.eval()
+    np.testing.assert_allclose(compiled(x).detach().numpy(), model(x).detach().numpy(), rtol=1e-6)
+
+
+def test_a_new_learning_rate_takes_effect_without_a_new_program(jit: str) -> None:
+    step, (model, optimizer) = PROGRAMS["sgd"]()
+    compiled = cr.compile(step)
+    x, y = data(6, 5), labels(6, 3)
+    compiled(x, y)
+    optimizer.param_groups[0]["lr"] = 0.0
+    before = model[0].weight.detach().numpy().copy()
+    compiled(x, y)
+    np.testing.assert_array_equal(model[0].weight.detach().numpy(), before)
+    assert len(compiled.programs) == 1
+
+
+def test_other_shapes_are_other_programs(jit: str) -> None:
+    compiled = cr.compile(lambda x: (x * 2).sum())
+    for n in (3, 4, 3):
+        assert compiled(cr.ones(n)).item() == 2 * n
+    assert len(compiled.programs) == 2
+
+
+@pytest.mark.parametrize(
+    "program", [lambda x: x.sum().item(), lambda x: x if x.sum() > 0 else -x, lambda x: x.numpy() + 1, lambda x: print(x)]
+)
+def test_looking_at_elements_is_refused_with_the_line(program: Callable[..., Any], jit: str) -> None:
+    with pytest.raises(RuntimeError, match=r"test_compiled_programs\.py:\d+"):
+        cr.compile(program)(data(3))
+
+
+def test_an_exception_in_the_function_leaves_everything_as_it_was(jit: str) -> None:
+    model = network(5, 3)
+    before = {name: p.numpy().copy() for name, p in model.state_dict().items()}
+
+    def step(x: cr.Tensor) -> None:
+        model(x).sum().backward()
+        with cr.no_grad():
+            model[0].weight.zero_()
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        cr.compile(step)(data(2, 5))
+    for name, p in model.state_dict().items():
+        np.testing.assert_array_equal(p.numpy(), before[name])
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_writing_into_an_argument_is_refused(jit: str) -> None:
+    with pytest.raises(NotImplementedError, match="cannot write into its arguments"):
+        cr.compile(lambda x: x.add_(1))(data(3))
+
+
+def test_nested_structures_come_back_as_they_are(jit: str) -> None:
+    compiled = cr.compile(lambda pair, scale: {"sum": pair[0] + pair[1]["x"], "same": pair[0], "scale": scale})
+    a, b = data(3), data(3, seed=2)
+    got = compiled((a, {"x": b}), 3)
+    np.testing.assert_allclose(got["sum"].numpy(), a.numpy() + b.numpy())
+    assert got["same"] is a
+    assert got["scale"] == 3
+
+
+def test_unsupported_options_are_refused_by_name() -> None:
+    for name, value in {"fullgraph": False, "backend": "inductor", "mode": "max-autotune", "dynamic": True}.items():
+        with pytest.raises(NotImplementedError, match=name):
+            cr.compile(lambda x: x, **{name: value})
