@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from operator import is_not
+from operator import attrgetter, is_, is_not
 from typing import Any, Protocol
 
 import numpy as np
@@ -23,7 +23,11 @@ from chainrule.tensor.graph import Array, SharedWrite, state
 from chainrule.tensor.recording import Changes
 from chainrule.tensor.tensor import Tensor, wrap
 
-_empty = np.empty
+_empty, getrefcount = np.empty, sys.getrefcount
+grad_of = attrgetter("grad")
+HELD_BY_A_LIST = next(map(getrefcount, [object()]))
+"""What getrefcount says through `map` of an object that only a list holds."""
+
 MISS = object()
 
 
@@ -89,7 +93,6 @@ class Program:
         self.grads = [g for g in trace.grads if g.after is not g.before]
         self.replaced = [g for g in self.grads if g.after is not None]
         self.modules = [(m, snapshot(m)) for m in trace.modules.values()]
-        self.groups = [tuple(n.watched.values()) for n in trace.numbers]
         self.numbers = {name: np.zeros((), np.float64) for n in trace.numbers for name in n.inputs.values()}
         self.words = {v: np.zeros((), np.int64) for d in trace.draws for v in (d.key, d.counter)}
         made = graph.outputs[len(self.written) + len(self.replaced) :]
@@ -98,12 +101,13 @@ class Program:
         self.buffers: list[Tensor | None] = [None] * len(self.replaced)
         self.pointed = -2
         self.entry: Any = execute.entry
-        self.leaves = leaves
+        self.leaves = None if leaves is None else list(leaves)
         self.is_quick = (
             None not in (leaves, self.entry) and backward is None and not trace.effects and not trace.draws
             and [r.kind for r in results] == ["output"] and len(made) == 1 and rebuild([MISS]) is MISS
         )  # fmt: skip
-        self.pointed_gradients: list[Tensor] = []
+        self.pointed_arrays: list[Array] = []
+        self.grad_leaves = [g.leaf for g in self.replaced]
         self.guards = [(look, look()) for look in trace.guards]
         self.checked_grads = [g for g in trace.grads if g.was_read]
         self.changes = -1
@@ -119,8 +123,8 @@ class Program:
         for g in self.checked_grads:
             if (g.leaf.grad is None) is not (g.before is None):
                 return False
-        for numbers, seen in zip(self.trace.numbers, self.groups, strict=True):
-            if tuple(numbers.watched.values()) != seen:
+        for watched, seen in self.watched:
+            if tuple(watched.values()) != seen:
                 return self._read_numbers()
         return True
 
@@ -148,7 +152,7 @@ class Program:
                 if type(found[name]) is not float:
                     return False
                 self.numbers[value][...] = found[name]
-        self.groups = [tuple(n.watched.values()) for n in self.trace.numbers]
+        self.watched = [(n.watched, tuple(n.watched.values())) for n in self.trace.numbers]
         return True
 
     # ---- a call -------------------------------------------------------------------------------------------------
@@ -171,23 +175,31 @@ class Program:
     def quick(self, args: tuple[Any, ...]) -> Any:
         """The result of a call like the last one, or MISS: what can differ is looked at, nothing is prepared.
 
-        For a function of Tensors that returns one Tensor; their shapes and types are checked in machine code.
+        For a function of Tensors that returns one Tensor; their shapes and types are checked in machine code. The
+        gradients' memory is used again if .grad is what the last call left there, and nobody else has hold of it.
         """
-        if self.changes != Changes.count or not self.fits():
+        if self.pointed != Changes.count:
             return MISS
-        arrays = []
-        for x, leaf in zip(args, self.leaves, strict=True):
-            if (x.edge is None) is leaf:
+        for watched, seen in self.watched:
+            if tuple(watched.values()) != seen:
                 return MISS
-            arrays.append(x.value)
-        gradients = [self._buffer(i) for i in range(len(self.replaced))]
-        if self.pointed != self.changes or any(map(is_not, gradients, self.pointed_gradients)):
+        for g in self.checked_grads:
+            if (g.leaf.grad is None) is not (g.before is None):
+                return MISS
+        if [x.edge is not None for x in args] != self.leaves:
             return MISS
-        (shape, dtype), = self.made
-        y = _empty(shape, dtype)
-        if self.entry(*arrays, y) is NotImplemented:
+        buffers = self.buffers
+        if buffers and not (
+            all(map(is_, map(grad_of, self.grad_leaves), buffers))
+            and max(map(getrefcount, buffers)) == HELD_BY_A_LIST + 1
+            and max(map(getrefcount, self.pointed_arrays)) == HELD_BY_A_LIST + 2
+        ):
             return MISS
-        self._put(gradients)
+        y = _empty(*self.made[0])
+        if self.entry(*[x.value for x in args], y) is not None:
+            return MISS
+        for g in self.removed:
+            g.leaf.grad = None
         self.writes.now()
         return wrap(y, None)
 
@@ -208,11 +220,10 @@ class Program:
     def _run_entry(self, entry: Callable[..., Any], arguments: Sequence[Tensor], made: list[Array]) -> bool:
         """Run by the quick way; False, with nothing done, if an argument has to be converted first."""
         gradients = [self._buffer(i) for i in range(len(self.replaced))]
-        if self.pointed != self.changes or any(map(is_not, gradients, self.pointed_gradients)):
-            self.execute.point(
-                self._inputs(None), [*[s.tensor.value for s in self.written], *[g.value for g in gradients]]
-            )
-            self.pointed, self.pointed_gradients = self.changes, gradients
+        arrays = [g.value for g in gradients]
+        if self.pointed != self.changes or any(map(is_not, arrays, self.pointed_arrays)):
+            self.execute.point(self._inputs(None), [*[s.tensor.value for s in self.written], *arrays])
+            self.pointed, self.pointed_arrays = self.changes, arrays
         if entry(*[x.value for x in arguments], *made) is NotImplemented:
             return False
         self._put(gradients)
@@ -250,8 +261,8 @@ class Program:
     def _buffer(self, i: int) -> Tensor:
         """Memory for a gradient: that of the last call if nobody else has hold of it."""
         buffer = self.buffers[i]
-        holders = 4 + (self.replaced[i].leaf.grad is buffer)  # two lists, this name, getrefcount's argument, .grad
-        if buffer is None or sys.getrefcount(buffer) > holders or sys.getrefcount(buffer.value) > 3:
+        holders = 3 + (self.replaced[i].leaf.grad is buffer)  # the list, this name, getrefcount's argument, .grad
+        if buffer is None or getrefcount(buffer) > holders or getrefcount(buffer.value) > 4:
             leaf = self.replaced[i].leaf
             buffer = self.buffers[i] = wrap(_empty(leaf.shape, leaf.value.dtype), None)
         return buffer

@@ -313,6 +313,36 @@ class NumPyMaths:
         y[rows(index.size), index.reshape(-1)] = 1
         return y.reshape((*index.shape, classes))
 
+    # ---- attention ---------------------------------------------------------------------------------------
+    @staticmethod
+    def attention_weights(
+        query: Array, key: Array, attn_mask: Array | None = None, *, is_causal: bool = False, scale: float | None = None
+    ) -> Value:
+        s = np.matmul(query * query.dtype.type(score_factor(query, scale)), key.swapaxes(-1, -2))
+        if not s.size:
+            return s
+        if attn_mask is not None and attn_mask.dtype.kind != "b":
+            s += attn_mask
+            attn_mask = None
+        elif is_causal:
+            attn_mask = not_after(*s.shape[-2:])
+        if s.dtype in BLAS and _max(s, None) < MODERATE and _min(s, None) > -MODERATE:
+            np.exp(s, out=s)
+            if attn_mask is not None:
+                s *= attn_mask
+        else:
+            if attn_mask is not None:
+                np.copyto(s, -np.inf, where=np.logical_not(attn_mask))
+            top = _max(s, -1, None, None, True)
+            s -= np.where(np.isfinite(top), top, ZERO[s.dtype])
+            np.exp(s, out=s)
+        n = s.shape[-1]
+        total = s.reshape(-1, n).dot(ones(n, s.dtype)).reshape((*s.shape[:-1], 1))
+        if not total.all():
+            total[total == 0] = 1
+        s /= total
+        return s
+
     # ---- losses ------------------------------------------------------------------------------------------
     @staticmethod
     def cross_entropy_backward(
@@ -346,7 +376,6 @@ class NumPyMaths:
             total = _sum(each)
             return (total / x.dtype.type(len(z)) if options["reduction"] == "mean" else total), top
 
-        # ---- recurrent layers and attention --------------------------------------------------------------
         @staticmethod
         def lstm(x: Array, h0: Array, c0: Array, w_hh: Array) -> tuple[Array, Array]:
             steps, _, width = x.shape
@@ -364,33 +393,6 @@ class NumPyMaths:
                 after += g
                 np.multiply(z[:, 3 * n :], np.tanh(after, out=g), out=h[t + 1])
             return y, gates
-
-        @staticmethod
-        def scaled_dot_product_attention(
-            query: Array, key: Array, value: Array, attn_mask: Array | None = None, *,
-            is_causal: bool = False, scale: float | None = None,
-        ) -> tuple[Array, Array]:  # fmt: skip
-            s = np.matmul(query * query.dtype.type(score_factor(query, scale)), key.swapaxes(-1, -2))
-            if attn_mask is not None and attn_mask.dtype.kind != "b":
-                s += attn_mask
-                attn_mask = None
-            elif is_causal:
-                attn_mask = not_after(*s.shape[-2:])
-            within = bool(s.size and s.dtype in BLAS and _max(s, None) < MODERATE and _min(s, None) > -MODERATE)
-            if not within and s.size:
-                if attn_mask is not None:
-                    np.copyto(s, -np.inf, where=np.logical_not(attn_mask))
-                top = _max(s, -1, None, None, True)
-                s -= np.where(np.isfinite(top), top, ZERO[s.dtype])
-            np.exp(s, out=s)
-            if within and attn_mask is not None:
-                s *= attn_mask
-            n = s.shape[-1]
-            total = s.reshape(-1, n).dot(ones(n, s.dtype)).reshape((*s.shape[:-1], 1))
-            if not total.all():
-                total[total == 0] = 1
-            s /= total
-            return np.matmul(s, value), s
 
     # ---- random ------------------------------------------------------------------------------------------
     @staticmethod

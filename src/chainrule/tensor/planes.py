@@ -128,7 +128,8 @@ def parts(x: Array, windows: Windows) -> Iterator[slice]:
 
 def product(a: Array, b: Array) -> Array:
     """Matrix products, group by group; of one group by the shorter way."""
-    return a[0].dot(b[0])[np.newaxis] if len(a) == 1 else np.matmul(a, b)
+    products: Array = a[0].dot(b[0])[np.newaxis] if len(a) == 1 else np.matmul(a, b)
+    return products
 
 
 def rows(x: Array, groups: int) -> Array:

@@ -20,6 +20,7 @@ from chainrule.tensor.dispatch import GATES
 from chainrule.tensor.functions.reduction import ValuesAndIndices, with_numpys_names
 from chainrule.tensor.graph import Array, state
 from chainrule.tensor.printing import describe
+from chainrule.tensor.recording import recorder
 from chainrule.tensor.tensor import Tensor, wrap, wrote
 
 # ---- x[key] ------------------------------------------------------------------------------------------------
@@ -46,7 +47,7 @@ def setitem(input: Tensor, key: Any, value: Any) -> None:
 
     v = value if isinstance(value, Tensor) else wrap(array_of(value), None)
     x, plain, indices = prepared(input, key)
-    if state.mode.grad and (input.edge is not None or v.edge is not None):
+    if (state.mode.grad and (input.edge is not None or v.edge is not None)) or recorder() is not None:
         v = v if v.value.dtype == x.value.dtype else GATES["cast"](v, dtype=x.value.dtype)
         write(x, GATES["assign"](x, v, *indices, key=plain), "x[key] = value")
         return
