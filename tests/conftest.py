@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from typing import Any
 
 import pytest
@@ -12,6 +13,10 @@ from hypothesis import settings
 settings.register_profile("new examples", deadline=None)
 settings.register_profile("the same examples", deadline=None, derandomize=True)
 settings.load_profile("the same examples" if os.environ.get("CI") else "new examples")
+
+# no test writes to the user's cache of compiled programs
+_cache = tempfile.TemporaryDirectory(prefix="chainrule-cache-")
+os.environ.setdefault("CHAINRULE_CACHE_DIR", _cache.name)
 
 REQUIRED = os.environ.get("CHAINRULE_REQUIRE_ORACLES") == "1"
 ORACLES = ("torch", "safetensors", "sklearn", "pyarrow", "importlinter", "mypy")

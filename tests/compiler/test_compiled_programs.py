@@ -289,3 +289,27 @@ def test_unsupported_options_are_refused_by_name() -> None:
     for name, value in {"fullgraph": False, "backend": "inductor", "mode": "max-autotune", "dynamic": True}.items():
         with pytest.raises(NotImplementedError, match=name):
             cr.compile(lambda x: x, **{name: value})
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "dropout", "scheduler"])
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_epochs_are_the_calls_one_by_one(name: str, shuffle: bool, jit: str) -> None:
+    x, y = data(14, 5), labels(14, 3)
+    (eager, theirs), (function, ours) = PROGRAMS[name](), PROGRAMS[name]()
+    cr.manual_seed(5)
+    expected = []
+    for _ in range(3):
+        order = cr.randperm(14) if shuffle else cr.arange(14)
+        expected += [eager(x[order[i : i + 4]], y[order[i : i + 4]]).item() for i in range(0, 14, 4)]
+    cr.manual_seed(5)
+    losses = cr.compile(function).epochs((x, y), 4, shuffle=shuffle, epochs=3)
+    np.testing.assert_allclose(losses.numpy(), expected, rtol=1e-4, atol=1e-6)
+    left = everything(ours)
+    for key, array in everything(theirs).items():
+        if array is not None:
+            np.testing.assert_allclose(left[key], array, rtol=1e-4, atol=5e-6, err_msg=key)
+
+
+def test_epochs_refuses_tensors_of_different_lengths() -> None:
+    with pytest.raises(RuntimeError, match="first axis"):
+        cr.compile(lambda x, y: (x + y).sum()).epochs((cr.ones(3), cr.ones(4)), 2)

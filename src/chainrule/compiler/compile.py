@@ -10,26 +10,21 @@ import functools
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Sequence
 from operator import is_
-from types import FunctionType
 from typing import Any
 
 import numpy as np
 
 from chainrule.compiler import interpret
-from chainrule.compiler.ir import Graph, Value
-from chainrule.compiler.passes.expand import expand
-from chainrule.compiler.passes.simplify import simplify
-from chainrule.compiler.program import MISS, Backward, Executable, Program, Result
-from chainrule.compiler.rewrite import extracted
-from chainrule.compiler.trace import Symbol, Tracer
-from chainrule.errors import ArgumentError, ArgumentTypeError, UnsupportedError
-from chainrule.tensor.arrays import numpy_dtype
-from chainrule.tensor.backward import sweep
-from chainrule.tensor.graph import Leaf, Node, state
-from chainrule.tensor.tensor import Tensor
+from chainrule.compiler.program import MISS, Executable, Program
+from chainrule.compiler.recorded import Part, recorded
+from chainrule.compiler.signatures import identity, looks_at, signature
+from chainrule.errors import ArgumentError, ArgumentTypeError, ShapeError, UnsupportedError
+from chainrule.tensor.functions.random import randperm
+from chainrule.tensor.graph import Array, state
+from chainrule.tensor.tensor import Tensor, wrap
 
 log = logging.getLogger("chainrule.compiler")
 
@@ -121,7 +116,7 @@ class Compiled:
                     return result
         tensors: list[Tensor] = []
         around = self.look()
-        key = (signature((args, kwargs), tensors), state.mode, tuple(map(_identity, around)))
+        key = (signature((args, kwargs), tensors), state.mode, tuple(map(identity, around)))
         program = next((p for p in self.programs.get(key, ()) if p.fits()), None) or self._traced(key, args, kwargs)
         if program.is_quick:
             self.latest = (program, state.mode, around)
@@ -134,7 +129,9 @@ class Compiled:
         with self.lock:
             if self.programs:
                 log.info("%s is compiled again: %s", self.__name__, key[0])
-            program = traced(self.function, args, kwargs, self.flushes)
+            program = Program(
+                recorded(self.function, args, kwargs), functools.partial(executable, flushes=self.flushes)
+            )
             programs = self.programs.setdefault(key, [])
             programs.insert(0, program)
             while sum(map(len, self.programs.values())) > MOST_PROGRAMS:
@@ -142,243 +139,102 @@ class Compiled:
                 self.programs.pop(oldest)
         return program
 
-    def lower(self, *args: Any, **kwargs: Any) -> Graph:
-        """The graph of a signature, as it was traced."""
-        return traced(self.function, args, kwargs, self.flushes).trace.graph
+    def epochs(
+        self, data: Sequence[Tensor], batch_size: int, *, shuffle: bool = True, epochs: int = 1, drop_last: bool = False
+    ) -> Tensor:
+        """The results of all steps over data in memory: as many calls of the function, but in native code.
+
+        Each step is the function on `batch_size` rows of every tensor in `data`. With `shuffle` the rows of each
+        epoch come in the order of `randperm`, drawn from the default generator. Ctrl-C stops between two steps.
+
+        Args:
+            data: tensors with one size of the first axis: the function's arguments, for all samples.
+            batch_size: rows of a step; what is left over is a smaller last step, unless `drop_last`.
+            epochs: how often to go through the data.
+
+        Returns:
+            The function's results (one Tensor each, such as the loss) along a new first axis: (steps, ...).
+
+        Raises:
+            ShapeError: tensors of different lengths.
+            ArgumentError: a batch size that is not positive, or larger than the data.
+            UnsupportedError: a function that does not return one Tensor.
+        """
+        rows = checked_rows(data, batch_size)
+        found = [run_epoch(self, data, rows, batch_size, shuffle, drop_last) for _ in range(epochs)]
+        return wrap(np.concatenate(found) if found else np.empty((0,), np.float32), None)
+
+    def program_for(self, args: tuple[Any, ...]) -> Program:
+        """The program of a signature, compiled if it has to be; nothing is run."""
+        key = (signature((args, {}), []), state.mode, tuple(map(identity, self.look())))
+        return next((p for p in self.programs.get(key, ()) if p.fits()), None) or self._traced(key, args, {})
+
+    def lower(self, *args: Any, **kwargs: Any) -> Any:
+        """Each form of the program of a signature, to be read: `lowered.Lowered`; the function is traced, not run."""
+        from chainrule.compiler.lowered import lowered
+
+        return lowered(recorded(self.function, args, kwargs).forward)
+
+    def cost(self, *args: Any, **kwargs: Any) -> Any:
+        """FLOPs, bytes and roofline time of a call with this signature: `lowered.Cost`; the function is not run."""
+        from chainrule.compiler.lowered import cost
+
+        return cost(recorded(self.function, args, kwargs).forward)
 
 
-# ---- signatures ----------------------------------------------------------------------------------------------
+# ---- epochs ---------------------------------------------------------------------------------------------------
+
+CHUNK = 0.02
+"""Seconds of native steps between two looks at Ctrl-C."""
 
 
-def signature(structure: Any, tensors: list[Tensor]) -> Any:
-    """A hashable description of nested arguments; the Tensors in them are appended to `tensors`."""
-    kind = type(structure)
-    if kind is tuple or kind is list:
-        return (kind, *[signature(x, tensors) for x in structure])
-    if kind is dict:
-        return (dict, *[(name, signature(x, tensors)) for name, x in structure.items()])
-    if isinstance(structure, Tensor):
-        for i, other in enumerate(tensors):
-            if other is structure:
-                return ("same", i)
-        tensors.append(structure)
-        value = structure.value
-        return (value.shape, value.dtype, structure.edge is None)
-    if isinstance(structure, np.ndarray):
-        raise ArgumentTypeError(
-            "a compiled function takes Tensors, not NumPy arrays: an array would become part of the program",
-            mend="Pass chainrule.from_numpy(array).",
-        )
-    if isinstance(structure, tuple):  # a named one
-        return (kind, *[signature(x, tensors) for x in structure])
-    if kind in (bool, int, float, str, bytes, type(None)):
-        return (kind, structure)
-    return (kind, id(structure))
+def checked_rows(data: Sequence[Tensor], batch_size: int) -> int:
+    """The number of samples."""
+    if not data or len({len(x) for x in data}) != 1:
+        raise ShapeError("epochs: the tensors differ in the size of their first axis", got=[f"{x.shape}" for x in data])
+    if not 0 < batch_size <= len(data[0]):
+        raise ArgumentError(f"epochs: batch_size is from 1 to the {len(data[0])} samples, not {batch_size}")
+    return len(data[0])
 
 
-def looks_at(function: Any) -> Callable[[], list[Any]]:
-    """A function that gives what another one refers to outside its arguments: closure cells and globals."""
-    if not isinstance(function, FunctionType):
-        return list
-    cells, known = function.__closure__ or (), function.__globals__
-    names = [name for name in function.__code__.co_names if name in known]
-
-    def look() -> list[Any]:
-        return [cell.cell_contents for cell in cells] + [known.get(name) for name in names]
-
-    return look
-
-
-def _identity(x: Any) -> Any:
-    return x if type(x) in (bool, int, float, str) else id(x)
-
-
-def mapped(structure: Any, change: Callable[[Tensor], Any]) -> Any:
-    """Nested arguments with each Tensor replaced."""
-    if isinstance(structure, Tensor):
-        return change(structure)
-    if type(structure) in (list, tuple):
-        return type(structure)([mapped(x, change) for x in structure])
-    if type(structure) is dict:
-        return {name: mapped(x, change) for name, x in structure.items()}
-    if isinstance(structure, tuple):
-        return type(structure)(*[mapped(x, change) for x in structure])
-    return structure
-
-
-# ---- tracing -------------------------------------------------------------------------------------------------
-
-
-def traced(function: Callable[..., Any], args: Any, kwargs: Any, flushes: bool) -> Program:
-    """Run a function on placeholders for its arguments, and compile what it did."""
-    tracer = Tracer(getattr(function, "__name__", "program"))
-    arguments: list[Tensor] = []
-    signature((args, kwargs), arguments)
-    placeholders = {id(x): tracer.argument(x, x.value) for x in arguments}
-    plain = not kwargs and len(args) == len(arguments) and all(x is y for x, y in zip(args, arguments, strict=True))
-    leaves_of_arguments = tuple([x.edge is not None for x in arguments]) if plain else None
-    with tracer.active():
-        args, kwargs = mapped((args, kwargs), lambda x: placeholders[id(x)])
-        returned = function(*args, **kwargs)
-        leaves: list[Tensor] = []
-        structure = _skeleton(returned, leaves)
-        outputs = _Outputs(tracer, arguments, list(placeholders.values()))
-        results = [outputs.result(x) for x in leaves]
-        outputs.connect()
-        refuse_written(placeholders.values())
-        replaced: list[Value] = []
-        for g in tracer.trace.grads:
-            if g.leaf.grad is not None and g.leaf.grad is not g.before:
-                replaced.append(tracer.value_of(g.leaf.grad))
-    trace = tracer.trace
-    written = [s.symbol.value for s in trace.states if s.written]
-    graph = trace.graph
-    graph.outputs = [*written, *replaced, *outputs.values]
-    backward = outputs.backward(graph, flushes)
-    graph.outputs += outputs.residuals
-
-    def rebuild(items: list[Any]) -> Any:
-        return _filled(structure, iter(items))
-
-    forward = extracted(graph, graph.inputs, graph.outputs) if backward else graph
-    in_place = [s.input for s in trace.states if s.written]
-    return Program(
-        trace, results, rebuild, executable(forward, flushes, in_place, len(written) + len(replaced)), backward,
-        leaves_of_arguments,
-    )  # fmt: skip
-
-
-def refuse_written(placeholders: Iterable[Tensor]) -> None:
-    """An argument that the program has written in place cannot be given back."""
-    for x in placeholders:
-        symbol: Any = x.value
-        if symbol.value.role != "argument":
-            raise UnsupportedError(
-                "a compiled function cannot write into its arguments",
-                mend="Return a new tensor, or keep the one to be written outside, as state.",
-            )
-
-
-class _Outputs:
-    """The values that a program gives back, and the way back from them if they have gradients."""
-
-    def __init__(self, tracer: Tracer, arguments: list[Tensor], placeholders: list[Tensor]) -> None:
-        self.tracer, self.arguments, self.placeholders = tracer, arguments, placeholders
-        self.values: list[Value] = []
-        self.live: list[tuple[int, Tensor]] = []
-        self.cotangents: list[Value] = []
-        self.found: dict[Leaf, Value] = {}
-        self.residuals: list[Value] = []
-
-    def result(self, x: Tensor) -> Result:
-        """Where a Tensor of the function's result comes from at a call."""
-        for i, placeholder in enumerate(self.placeholders):
-            if x is placeholder:
-                return Result("argument", i)
-        value: Any = x.value
-        if not isinstance(value, Symbol) or any(s.tensor is x for s in self.tracer.trace.states):
-            return Result("object", item=x)
-        connected = isinstance(x.edge, Node) and _can_run(x.edge)
-        if connected:
-            self.live.append((len(self.values), x))
-        self.values.append(value.value)
-        return Result("output", len(self.values) - 1, connected=connected)
-
-    def connect(self) -> None:
-        """Record the sweep from all results that have a gradient, with placeholders for their cotangents."""
-        if not self.live:
-            return
-        roots: list[tuple[Any, Any]] = []
-        for _, x in self.live:
-            value = self.tracer.value_of(x)
-            self.cotangents.append(self.tracer.graph.input(value.shape, value.dtype, "argument"))
-            roots.append((x.edge, self.cotangents[-1]))
-        wanted = {leaf for _, x in self.live for leaf in _leaves(x.edge)}
-        found = sweep(roots, retain_graph=True, create_graph=False, wanted=wanted)
-        self.found = {leaf: self.tracer.value_of(g) for leaf, g in found.items() if isinstance(leaf, Leaf)}
-
-    def backward(self, graph: Graph, flushes: bool) -> Backward | None:
-        """The program that goes on from cotangents; notes what the forward program has to hand over."""
-        if not self.live:
-            return None
-        after = set(self.cotangents)
-        for instruction in graph:
-            if any(x in after for x in instruction.values):
-                after.update(instruction.results)
-        gradients = list(self.found.values())
-        needed = [x for i in graph if i.results[0] in after for x in i.values] + gradients
-        handed = [x for x in dict.fromkeys(needed) if x not in after and x.role != "constant"]
-        made = {value: i for i, value in enumerate(self.values)}
-        for value in handed:
-            if value not in made:
-                made[value] = len(made)
-                self.residuals.append(value)
-        graph.inputs = [x for x in graph.inputs if x not in self.cotangents]
-        constants = list(graph.constants)
-        part = extracted(graph, [*handed, *self.cotangents, *constants], gradients)
-        places = {id(p.edge): i for i, p in enumerate(self.placeholders)}
-        owners = {id(s.tensor.edge): s.tensor for s in self.tracer.trace.states}
-        leaves = [places[id(e)] if id(e) in places else owners[id(e)] for e in self.found]
-        return Backward(
-            executable(part, flushes), [made[x] for x in handed], [i for i, _ in self.live], leaves,
-            [(g.shape, numpy_dtype(g.dtype)) for g in gradients],
-        )  # fmt: skip
-
-
-def _can_run(edge: Node) -> bool:
-    """True if the graph behind a result has not been freed by a backward()."""
-    return edge.saved is not None
-
-
-def _leaves(edge: Any) -> Iterable[Leaf]:
-    seen, stack = {edge}, [edge]
-    while stack:
-        for e in stack.pop().edges:
-            if e not in seen:
-                seen.add(e)
-                stack.append(e)
-    return [e for e in seen if isinstance(e, Leaf)]
-
-
-@dataclass(frozen=True)
-class _Place:
-    """Where a Tensor stood in the function's result."""
-
-
-def _skeleton(structure: Any, leaves: list[Tensor]) -> Any:
-    def note(x: Tensor) -> _Place:
-        leaves.append(x)
-        return _Place()
-
-    return mapped(structure, note)
-
-
-def _filled(structure: Any, items: Any) -> Any:
-    if isinstance(structure, _Place):
-        return next(items)
-    if type(structure) in (list, tuple):
-        return type(structure)([_filled(x, items) for x in structure])
-    if type(structure) is dict:
-        return {name: _filled(x, items) for name, x in structure.items()}
-    if isinstance(structure, tuple):
-        return type(structure)(*[_filled(x, items) for x in structure])
-    return structure
+def run_epoch(
+    step: Compiled, data: Sequence[Tensor], rows: int, batch_size: int, shuffle: bool, drop_last: bool
+) -> Array:
+    """The results of one pass over the data."""
+    order = randperm(rows).value if shuffle else np.arange(rows, dtype=np.int64)
+    full = rows - rows % batch_size
+    first = [wrap(x.value[order[:batch_size]], None) for x in data]
+    program = step.program_for(tuple(first))
+    if [r.kind for r in program.results] != ["output"] or program.rebuild([MISS]) is not MISS:
+        raise UnsupportedError("epochs: the function returns one Tensor, such as the loss")
+    results = []
+    start = 0
+    count = batch_size
+    native = bool(program.execute.batches) and not program.trace.effects and program.backward is None
+    while start < full:
+        stop = min(full, start + count)
+        began = time.perf_counter()
+        if native and program.fits():
+            arrays = [np.ascontiguousarray(x.value) for x in data]
+            results.append(program.many(arrays, np.ascontiguousarray(order[start:stop])))
+        else:
+            stop = start + batch_size
+            results.append(step(*[wrap(x.value[order[start:stop]], None) for x in data]).detach().value[None])
+        seconds = max(time.perf_counter() - began, 1e-9)
+        count = max(batch_size, int(CHUNK / seconds * (stop - start)) // batch_size * batch_size)
+        start = stop
+    if full < rows and not drop_last:
+        results.append(step(*[wrap(x.value[order[full:]], None) for x in data]).detach().value[None])
+    return np.concatenate(results)
 
 
 # ---- targets -------------------------------------------------------------------------------------------------
 
 
-def executable(graph: Graph, flushes: bool, in_place: Sequence[Value] = (), own: int = 0) -> Executable:
-    """The graph, simplified, on the target that this process uses: LLVM, or NumPy for CHAINRULE_JIT=0.
-
-    `in_place` are the inputs whose memory the first outputs are written to; `own` outputs stay where they are.
-    """
+def executable(part: Part, *, flushes: bool) -> Executable:
+    """A part of a program on the target that this process uses: LLVM, or NumPy for CHAINRULE_JIT=0."""
     if os.environ.get("CHAINRULE_JIT", "1") == "0":
-        return interpret.executable(simplify(graph))
-    from chainrule.compiler.targets.llvm.target import DIRECT, build
+        return interpret.executable(part.graph)
+    from chainrule.compiler.targets.llvm.target import build
 
-    order = list(graph.inputs)
-    simple = simplify(expand(graph, DIRECT))
-    return build(simple, flushes, {i: simple.inputs[order.index(x)] for i, x in enumerate(in_place)}, own)
-
-
+    return build(part, flushes=flushes)

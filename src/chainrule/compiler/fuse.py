@@ -20,7 +20,25 @@ REDUCTIONS = frozenset(("sum", "prod", "amax", "amin", "any", "all"))
 INDEXED = frozenset(("tril", "triu", "one_hot", "eye", "zeros", "gather", "take"))
 """Elements that follow from their place, or are read at a place that an index says."""
 EXPENSIVE = frozenset(
-    "exp expm1 log log1p sin cos asin acos atan atan2 tanh erf pow sqrt div remainder floor_divide".split()
+    [
+        "exp",
+        "expm1",
+        "log",
+        "log1p",
+        "sin",
+        "cos",
+        "asin",
+        "acos",
+        "atan",
+        "atan2",
+        "tanh",
+        "erf",
+        "pow",
+        "sqrt",
+        "div",
+        "remainder",
+        "floor_divide",
+    ]
 )
 
 
@@ -334,7 +352,9 @@ class _Fusion:
                 if id(top) in done:
                     stack.pop()
                     continue
-                waiting = [maker[y] for y in top.reads if y in maker and id(maker[y]) not in done and maker[y] is not top]
+                waiting = [
+                    maker[y] for y in top.reads if y in maker and id(maker[y]) not in done and maker[y] is not top
+                ]
                 if waiting:
                     stack += waiting
                 else:

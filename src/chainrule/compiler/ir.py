@@ -20,6 +20,9 @@ from chainrule.shapes import Shape
 
 Operand: TypeAlias = "Value | float | int | bool | None"
 
+PRINTED = 16
+"""So many elements of a constant, or fewer, `print(graph)` shows."""
+
 
 class Value:
     """What one instruction makes, or an input of the graph: `role` says which, and what for.
@@ -184,10 +187,15 @@ class Graph:
         return iter(self.instructions)
 
     def __str__(self) -> str:
-        inputs = [f"    {x!r} {x.role}" for x in self.inputs]
+        inputs = [f"    {x!r} {x.role}{self._elements(x)}" for x in self.inputs]
         body = [f"    {i!r}" for i in self.instructions]
         outputs = ", ".join([f"%{x.name}" for x in self.outputs])
         return "\n".join([f"graph {self.name}(", *inputs, ") {", *body, f"    return {outputs}", "}"])
+
+    def _elements(self, x: Value) -> str:
+        """A small constant's elements, as nested lists."""
+        array = self.constants.get(x)
+        return f" = {array.tolist()}" if array is not None and array.size <= PRINTED else ""
 
 
 class GraphMaths:

@@ -9,13 +9,12 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from operator import attrgetter, is_, is_not
 from typing import Any, Protocol
 
 import numpy as np
 
-from chainrule.compiler.trace import Trace
+from chainrule.compiler.recorded import Part, Recorded
 from chainrule.errors import UnsupportedError
 from chainrule.tensor.arrays import numpy_dtype
 from chainrule.tensor.function import Function
@@ -39,6 +38,11 @@ class Executable(Protocol):
     """
 
     entry: Callable[..., Any] | None
+    batches: Sequence[Any]
+    """If not empty, `steps` runs many batches of these at once."""
+
+    def steps(self, data: Sequence[Array], rows: Array, results: Array, counters: Sequence[tuple[Array, int]]) -> None:
+        """Run a step for each batch of rows."""
 
     def point(self, inputs: Sequence[Array | None], outputs: Sequence[Array]) -> None:
         """Put inputs (None: an argument) and the first outputs into their places for `entry`."""
@@ -50,44 +54,14 @@ class Executable(Protocol):
         """
 
 
-@dataclass(frozen=True)
-class Result:
-    """Where a leaf of the function's result comes from.
-
-    kind: "output" (place: among the graph's outputs; `connected`: it has a gradient), "argument" (place: among
-    the arguments), "object" (what it was at trace time: a Tensor of the state, a number).
-    """
-
-    kind: str
-    place: int = 0
-    item: Any = None
-    connected: bool = False
-
-
-@dataclass
-class Backward:
-    """The graph that goes on from cotangents to gradients, once it is compiled.
-
-    Its inputs are `residuals` (places among what the program made), then a cotangent for each of the connected
-    `results` (places too); its outputs are the gradients of `leaves`: places of arguments, or Tensors of the state.
-    """
-
-    run: Executable
-    residuals: list[int]
-    results: list[int]
-    leaves: list[int | Tensor]
-    shapes: list[tuple[tuple[int, ...], Any]]
-
-
 class Program:
     """One compiled signature of a function. The graph's outputs are: state, gradients, results, residuals."""
 
-    def __init__(
-        self, trace: Trace, results: list[Result], rebuild: Callable[[list[Any]], Any],
-        execute: Executable, backward: Backward | None, leaves: tuple[bool, ...] | None,
-    ) -> None:  # fmt: skip
-        graph = trace.graph
-        self.trace, self.results, self.rebuild, self.execute, self.backward = trace, results, rebuild, execute, backward
+    def __init__(self, recorded: Recorded, build: Callable[[Part], Executable]) -> None:
+        trace, results, backward, leaves = recorded.trace, recorded.results, recorded.backward, recorded.leaves
+        self.trace, self.results, self.rebuild, self.backward = trace, results, recorded.rebuild, backward
+        self.execute = execute = build(recorded.forward)
+        self.execute_backward = None if backward is None else build(backward.part)
         self.lock = threading.Lock()
         self.written = [s for s in trace.states if s.written]
         self.grads = [g for g in trace.grads if g.after is not g.before]
@@ -95,16 +69,16 @@ class Program:
         self.modules = [(m, snapshot(m)) for m in trace.modules.values()]
         self.numbers = {name: np.zeros((), np.float64) for n in trace.numbers for name in n.inputs.values()}
         self.words = {v: np.zeros((), np.int64) for d in trace.draws for v in (d.key, d.counter)}
-        made = graph.outputs[len(self.written) + len(self.replaced) :]
+        made = trace.graph.outputs[len(self.written) + len(self.replaced) :]
         self.made = [(v.shape, numpy_dtype(v.dtype)) for v in made]
         self.removed = [g for g in self.grads if g.after is None]
         self.buffers: list[Tensor | None] = [None] * len(self.replaced)
         self.pointed = -2
         self.entry: Any = execute.entry
-        self.leaves = None if leaves is None else list(leaves)
+        self.leaves = leaves
         self.is_quick = (
             None not in (leaves, self.entry) and backward is None and not trace.effects and not trace.draws
-            and [r.kind for r in results] == ["output"] and len(made) == 1 and rebuild([MISS]) is MISS
+            and [r.kind for r in results] == ["output"] and len(made) == 1 and self.rebuild([MISS]) is MISS
         )  # fmt: skip
         self.pointed_arrays: list[Array] = []
         self.grad_leaves = [g.leaf for g in self.replaced]
@@ -217,6 +191,26 @@ class Program:
         self.writes.now()
         return made
 
+    def many(self, data: Sequence[Array], rows: Array) -> Array:
+        """The results of a step for each batch of `rows`, run natively one after the other."""
+        shape, dtype = self.made[0]
+        batch = self.execute.batches[0].rows
+        results = _empty((len(rows) // batch, *shape), dtype)
+        with self.lock:
+            gradients = [self._buffer(i) for i in range(len(self.replaced))]
+            self.execute.point(
+                self._inputs(None), [*[s.tensor.value for s in self.written], *[g.value for g in gradients]]
+            )
+            self.pointed = -2
+            self._draw()
+            counters = [(self.words[d.counter], self.trace.generators[d.generator]) for d in self.trace.draws]
+            self.execute.steps(data, rows, results, counters)
+            for generator, blocks in self.trace.generators.items():
+                generator.counter += blocks * (len(results) - 1)
+            self._put(gradients)
+            self.writes.now()
+        return results
+
     def _run_entry(self, entry: Callable[..., Any], arguments: Sequence[Tensor], made: list[Array]) -> bool:
         """Run by the quick way; False, with nothing done, if an argument has to be converted first."""
         gradients = [self._buffer(i) for i in range(len(self.replaced))]
@@ -298,8 +292,7 @@ class _Connected(Function):
                 mend="Compute the gradient inside the compiled function, or leave it uncompiled.",
             )
         back = ctx.program.backward
-        assert back is not None
         gradients = [_empty(shape, dtype) for shape, dtype in back.shapes]
         given = [np.ascontiguousarray(cotangents[i].value) for i in back.results]
-        back.run([*[ctx.made[i] for i in back.residuals], *given], gradients)
+        ctx.program.execute_backward([*[ctx.made[i] for i in back.residuals], *given], gradients)
         return (None, None, *[wrap(g, None) for g in gradients])

@@ -330,9 +330,7 @@ class Tracer:
 
     def numbers(self, watched: dict[str, Any], read: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         found = read()
-        inputs = {
-            name: self.graph.input((), dtypes.float64, "number") for name, x in found.items() if type(x) is float
-        }
+        inputs = {name: self.graph.input((), dtypes.float64, "number") for name, x in found.items() if type(x) is float}
         fixed = {name: x for name, x in found.items() if name not in inputs}
         self.trace.numbers.append(Numbers(watched, read, inputs, fixed))
         return {**fixed, **{name: self.tensor_of(value) for name, value in inputs.items()}}
@@ -374,5 +372,3 @@ class Tracer:
                 grad.leaf.grad = grad.before
             for holder, array in reversed(self._swapped):
                 holder.value = array
-
-

@@ -15,7 +15,7 @@ from chainrule.compiler.fuse import REDUCTIONS, Group, taken_axis
 from chainrule.compiler.ir import Instruction, Operand, Value, abstract
 from chainrule.compiler.targets.llvm import text
 from chainrule.compiler.targets.llvm.elementwise import Typed, emit
-from chainrule.compiler.targets.llvm.text import F32, F64, HALF, I1, I8, I16, I32, I64, PTR, Function, Type, literal
+from chainrule.compiler.targets.llvm.text import F32, F64, HALF, I1, I8, I16, I32, I64, Function, Type, literal
 from chainrule.compiler.views import View
 from chainrule.dtypes import DType, int64
 from chainrule.ops.shape_maths import operand_type
@@ -271,7 +271,11 @@ def _triangle(elements: Elements, instruction: Instruction, place: Place) -> Typ
 def _one_hot(elements: Elements, instruction: Instruction, place: Place) -> Typed:
     f, y = elements.f, instruction.result
     label = elements.at(instruction.values[0], place[:-1])
-    wide = label.value if label.value.type.scalar == "i64" else f.convert("sext", label.value, I64.of(label.value.type.lanes))
+    wide = (
+        label.value
+        if label.value.type.scalar == "i64"
+        else f.convert("sext", label.value, I64.of(label.value.type.lanes))
+    )
     label, column = elements.same_lanes([Typed(wide, int64), elements.lanes_of(place[-1])])
     return _number_of(elements, f.compare("eq", label.value, column.value), y.dtype)
 

@@ -14,8 +14,8 @@ from math import prod
 from chainrule.compiler.fuse import REDUCTIONS, Group
 from chainrule.compiler.ir import Instruction, Value
 from chainrule.compiler.targets.llvm import text
+from chainrule.compiler.targets.llvm.elements import START, TYPES, Elements, Index, Place
 from chainrule.compiler.targets.llvm.elementwise import Typed, emit
-from chainrule.compiler.targets.llvm.elements import START, TYPES, Elements, Index, Place, stretched
 from chainrule.compiler.targets.llvm.gemm import Product, Strides, plan
 from chainrule.compiler.targets.llvm.machine import Machine
 from chainrule.compiler.targets.llvm.text import I64, PTR, Function, Type, literal
@@ -53,7 +53,9 @@ class Writer:
         self.group, self.views, self.machine = group, views, machine
         self.stored = group.stored
         self.values = worked_on(group)
-        f = Function(NAME, [("pointers", PTR), ("begin", I64), ("end", I64)], attributes=f"nounwind {machine.attributes}")
+        f = Function(
+            NAME, [("pointers", PTR), ("begin", I64), ("end", I64)], attributes=f"nounwind {machine.attributes}"
+        )
         self.f = f
         pointers = {v: f.load(f.at(f["pointers"], i, PTR), PTR) for i, v in enumerate(self.values)}
         self.scratch = f.load(f.at(f["pointers"], len(self.values), PTR), PTR) if scratch else None
@@ -113,7 +115,9 @@ def worked_on(group: Group) -> list[Value]:
 
 def lanes_for(group: Group, machine: Machine) -> int:
     """Lanes of a vector of the group's widest floats (float32 where there are none)."""
-    sizes = [v.dtype.itemsize for i in group.instructions for v in [*i.results, *i.values] if v.ndim and v.dtype.kind == "f"]
+    sizes = [
+        v.dtype.itemsize for i in group.instructions for v in [*i.results, *i.values] if v.ndim and v.dtype.kind == "f"
+    ]
     return machine.vector_bits // 8 // max([4, *sizes])
 
 
@@ -384,7 +388,9 @@ def write_columns(group: Group, views: dict[Value, View], inlined: set[Value], m
     return _kept_lanes(group, instruction, views, machine)
 
 
-def _nest(w: Writer, sizes: list[tuple[int, int]], carry: list[text.Value], body: Callable[..., list[text.Value]]) -> list[text.Value]:
+def _nest(
+    w: Writer, sizes: list[tuple[int, int]], carry: list[text.Value], body: Callable[..., list[text.Value]]
+) -> list[text.Value]:
     """Loops over axes (axis, size), the body innermost: carried values go through all of them."""
     f = w.f
     loops = []
@@ -441,7 +447,9 @@ def _kept_lanes(group: Group, instruction: Instruction, views: dict[Value, View]
     def body(place: dict[int, text.Value | int], carried: list[text.Value]) -> list[text.Value]:
         after = []
         for k in range(width):
-            here = [Index(starts[k], 1) if i == len(shape) - 1 else Index({**at, **place}[i]) for i in range(len(shape))]
+            here = [
+                Index(starts[k], 1) if i == len(shape) - 1 else Index({**at, **place}[i]) for i in range(len(shape))
+            ]
             e.mask = masks[k]
             after.append(reduction.with_(carried[k], reduction.element(here, None, lanes)))
         e.mask = None
@@ -452,7 +460,9 @@ def _kept_lanes(group: Group, instruction: Instruction, views: dict[Value, View]
     e.before_loop()
     for k, total in enumerate(totals):
         e.mask = masks[k]
-        _finish(w, group, instruction, total, {**{i: Index(b) for i, b in at.items()}, len(shape) - 1: Index(starts[k], 1)})
+        _finish(
+            w, group, instruction, total, {**{i: Index(b) for i, b in at.items()}, len(shape) - 1: Index(starts[k], 1)}
+        )
     e.mask = None
     f.close(loop)
     return [w.finished(prod([shape[i] for i in kept]) * blocks)]
@@ -593,7 +603,9 @@ def _write_phases(
     lead = y.shape[:-2]
     split: dict[str, list[text.Value | int]] = {}
 
-    def epilogue(f: Function, row: text.Value, column: text.Value, value: text.Value, mask: text.Value | None, along: str) -> None:
+    def epilogue(
+        f: Function, row: text.Value, column: text.Value, value: text.Value, mask: text.Value | None, along: str
+    ) -> None:
         if at or not lead:
             rows: list[text.Value | int] = [*at, row]
         else:

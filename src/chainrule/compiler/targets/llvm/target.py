@@ -17,7 +17,9 @@ import numpy as np
 from chainrule.compiler import interpret
 from chainrule.compiler.fuse import Group, fuse, structure
 from chainrule.compiler.ir import Graph, Instruction, Value, size_of
+from chainrule.compiler.recorded import Part
 from chainrule.compiler.targets.llvm.entry import ArgumentSpec, globals_of_entry, make_callable, make_entry
+from chainrule.compiler.targets.llvm.epochs import Batch, batches_of, write_epochs
 from chainrule.compiler.targets.llvm.kernels import NAME, Kernel, kernels_of, worked_on
 from chainrule.compiler.targets.llvm.machine import Machine, host
 from chainrule.compiler.targets.llvm.native import Native, compile_text
@@ -82,9 +84,12 @@ class Plan:
             view = self.views[output]
             root = view.root
             whole = view.is_contiguous and view.offset == 0 and prod(view.shape) == prod(root.shape)
-            if not whole or root not in makers or root in self.places:
-                self.copies.append((i, output))
-            elif i in in_place and not self._can_overwrite(makers[root], root, in_place[i]):
+            if (
+                not whole
+                or root not in makers
+                or root in self.places
+                or (i in in_place and not self._can_overwrite(makers[root], root, in_place[i]))
+            ):
                 self.copies.append((i, output))
             else:
                 self.places[root] = Place(1 + len(self.graph.inputs) + i)
@@ -179,7 +184,7 @@ def _merged(free: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return merged
 
 
-def program_text(plan: Plan, flushes: bool) -> str:
+def program_text(plan: Plan) -> str:
     """The whole module: kernels, each once, and a function for each native step."""
     names: dict[str, str] = {}
     declared: dict[str, str] = {}
@@ -232,8 +237,9 @@ class Compiled:
     def __init__(self, plan: Plan, flushes: bool, own: int) -> None:
         self.plan = plan
         self.entry: Callable[..., Any] | None = None
+        self.batches: list[Batch] = []
         graph, machine = plan.graph, plan.machine
-        self.text = program_text(plan, flushes)
+        self.text = program_text(plan)
         single = len(plan.steps) == 1 and plan.steps[0].alone is None and not plan.copies
         if single:
             first = 1 + len(graph.inputs)
@@ -249,7 +255,16 @@ class Compiled:
             entry = make_entry(
                 "entry", "step0", specs, machine, release_gil=plan.seconds > LONG, flush_denormals=flushes
             )
-            text = module_text([entry], globals_of_entry(specs))
+            functions = [entry]
+            batches = batches_of(graph.inputs)
+            if batches and len(graph.outputs) == own + 1:
+                result = graph.outputs[own]
+                counters = sum([v.dtype.kind == "i" for v in graph.inputs if v.role == "number"]) // 2
+                self.batches = batches
+                functions.append(
+                    write_epochs("step0", batches, first + own, size_of(result), counters, machine, flushes=flushes)
+                )
+            text = module_text(functions, globals_of_entry(specs))
             self.text += "\n" + "\n".join([line for line in text.split("\n") if "@step0(ptr)" not in line])
         self.native: Native = compile_text(self.text, plan.machine)
         raw = np.zeros(plan.arena_bytes + plan.scratch_bytes + 2 * ALIGNMENT, np.uint8)
@@ -272,6 +287,20 @@ class Compiled:
         self.address = self.table.ctypes.data
         if single:
             self.entry = make_callable(self.native, "entry", self.table)
+
+    def steps(self, data: Sequence[Array], rows: Array, results: Array, counters: Sequence[tuple[Array, int]]) -> None:
+        """Run a step for each batch of `rows` (int64): its rows of the data, in that order; the results one by one.
+
+        All else is where `point` has put it. `counters` are words to move on after each step, and by how much.
+        """
+        buffers = [np.empty((b.rows, b.row_bytes), np.uint8) for b in self.batches]
+        pairs = [a.ctypes.data for pair in zip(data, buffers, strict=True) for a in pair]
+        ends = [x for counter, by in counters for x in (counter.ctypes.data, by)]
+        work = np.array(
+            [len(rows) // self.batches[0].rows, rows.ctypes.data, results.ctypes.data, *pairs, *ends], np.uint64
+        )
+        call = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)(self.native.address("epochs"))
+        call(self.address, work.ctypes.data)
 
     def point(self, inputs: Sequence[Array | None], outputs: Sequence[Array]) -> None:
         """Put the addresses of inputs (None: an argument) and of the first outputs into the table."""
@@ -344,14 +373,13 @@ class Compiled:
                 self.array(y, inputs, outputs)[...] = result
 
 
-def build(graph: Graph, flushes: bool, in_place: Mapping[int, Value], own: int) -> Compiled:
-    """Compile a simplified graph for this machine.
+def build(part: Part, *, flushes: bool) -> Compiled:
+    """Compile a part of a program for this machine; with `flushes` subnormal numbers count as zero."""
+    simple = part.simplified(DIRECT)
+    return Compiled(plan_of(simple), flushes, simple.own)
 
-    Args:
-        graph: of primitives and what the kernels compute directly.
-        flushes: count subnormal numbers as zero.
-        in_place: outputs that the caller has put where an input is.
-        own: the number of outputs that stay where they are from call to call; the others come with each call.
-    """
-    return Compiled(Plan(graph, host(), in_place), flushes, own)
 
+def plan_of(part: Part) -> Plan:
+    """The plan of a simplified part."""
+    graph = part.graph
+    return Plan(graph, host(), {i: graph.inputs[place] for i, place in part.in_place.items()})

@@ -287,9 +287,7 @@ class Function:
         other = other or Value("zeroinitializer", type)
         name = f"llvm.masked.load.{type.mangled}.p0"
         self.declared[name] = f"declare {type} @{name}(ptr, {mask.type}, {type})"
-        return self.value(
-            f"call {type} @{name}(ptr align {type.bytes} {pointer}, {mask.typed}, {other.typed})", type
-        )
+        return self.value(f"call {type} @{name}(ptr align {type.bytes} {pointer}, {mask.typed}, {other.typed})", type)
 
     def store(self, value: Value, pointer: Value, *, mask: Value | None = None) -> None:
         if value.type.scalar == "i1":
@@ -327,7 +325,9 @@ class Function:
         mask = mask or literal(1, I1.of(value.type.lanes))
         name = f"llvm.masked.scatter.{value.type.mangled}.{addresses.type.mangled}"
         self.declared[name] = f"declare void @{name}({value.type}, {addresses.type}, {mask.type})"
-        self.line(f"call void @{name}({value.typed}, {addresses.type} align {value.type.bytes} {addresses}, {mask.typed})")
+        self.line(
+            f"call void @{name}({value.typed}, {addresses.type} align {value.type.bytes} {addresses}, {mask.typed})"
+        )
 
     # ---- control --------------------------------------------------------------------------------------------
 
@@ -352,9 +352,7 @@ class Function:
         following = self.value(f"add nuw nsw {loop.index.typed}, {loop.step}", I64)
         phis = [
             f"  {phi} = phi {phi.type} [ {first}, %{loop.before} ], [ {after}, %{self.label} ]"
-            for phi, first, after in zip(
-                [loop.index, *loop.carried], loop.initial, [following, *carry], strict=True
-            )
+            for phi, first, after in zip([loop.index, *loop.carried], loop.initial, [following, *carry], strict=True)
         ]
         self.lines[loop.place : loop.place] = phis
         again = self.value(f"icmp ult {following.typed}, {loop.stop}", I1)

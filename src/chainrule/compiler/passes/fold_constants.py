@@ -1,0 +1,135 @@
+"""Constant folding: what is known at compile time is computed now, by the interpreter.
+
+A value whose elements are all one known number is *uniform*. Its number is known however large it is, and it stays a
+number that is stretched: no large array is made of it. Where elements are computed, it is written as the number.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from chainrule.compiler.interpret import evaluate
+from chainrule.compiler.ir import Graph, Instruction, Operand, Value, abstract, size_of
+from chainrule.compiler.rewrite import Rewrite
+from chainrule.ops.catalogue import CATALOGUE
+from chainrule.ops.shape_maths import input_name, operand_type, results_of
+from chainrule.tensor.arrays import numpy_dtype
+from chainrule.tensor.graph import Array
+
+MOST_BYTES = 1 << 16
+"""A larger result is computed at each call: the program would carry it about."""
+
+
+def fold_constants(graph: Graph) -> Graph:
+    """The same program with its known parts as constants and numbers."""
+    return _Folding(graph).folded()
+
+
+class _Folding:
+    """`known` has the arrays, and `uniform` the numbers (0-d arrays), of values of the new graph."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph, self.rewrite = graph, Rewrite(graph)
+        self.known: dict[Value, Array] = {}
+        self.uniform: dict[Value, Array] = {}
+        for value, array in self.rewrite.new.constants.items():
+            self.note(value, array)
+
+    def note(self, value: Value, array: Array) -> None:
+        """Remember the elements of a value."""
+        self.known[value] = array
+        if is_uniform(array):
+            self.uniform[value] = array.reshape(-1)[:1].reshape(())
+
+    def folded(self) -> Graph:
+        for instruction in self.graph:
+            inputs = self.rewrite.at(instruction)
+            number = self.number(instruction, inputs) if len(instruction.results) == 1 else None
+            if number is not None:
+                self.uniform[self.stretched(instruction, inputs, number)] = number
+            elif self.is_worth_it(instruction, inputs):
+                arrays = [self.known[x] if isinstance(x, Value) else x for x in inputs]
+                self.rewrite.replace(instruction, [self.constant(evaluate(instruction, arrays)[0], instruction.result)])
+            else:
+                self.rewrite.keep(instruction, self.with_numbers(instruction, inputs))
+        return self.rewrite.finished()
+
+    def constant(self, array: Array, y: Value) -> Value:
+        """A new constant of the element type of a value."""
+        value = self.rewrite.new.constant(array, y.dtype)
+        self.note(value, array)
+        return value
+
+    def is_worth_it(self, instruction: Instruction, inputs: tuple[Operand, ...]) -> bool:
+        """True if all inputs are known, and the result is neither large nor larger than they are together."""
+        y = instruction.results[0]
+        if len(instruction.results) > 1 or size_of(y) >= MOST_BYTES:
+            return False
+        if not all(x in self.known for x in inputs if isinstance(x, Value)):
+            return False
+        return prod(y.shape) <= sum([prod(x.shape) for x in inputs if isinstance(x, Value)])
+
+    # ---- uniform values --------------------------------------------------------------------------------------
+
+    def number(self, instruction: Instruction, inputs: tuple[Operand, ...]) -> Array | None:
+        """The one number that a result's elements all are; None if they differ or are not known."""
+        op, y = instruction.op, instruction.result
+        if op.name == "zeros":
+            return np.zeros((), numpy_dtype(y.dtype))
+        if op.views or op.name == "clone":  # each element is one of the input's
+            first = inputs[0]
+            return self.uniform.get(first) if isinstance(first, Value) and size_of(y) else None
+        if op.kind.broadcasts and all(x in self.uniform for x in inputs if isinstance(x, Value)):
+            return self.element(instruction, inputs)
+        return None
+
+    def element(self, instruction: Instruction, inputs: tuple[Operand, ...]) -> Array | None:
+        """What an elementwise operator makes of numbers; None if it makes another type of numbers than of arrays."""
+        alone = Graph()
+        operands = [alone.input((), x.dtype, "constant") if isinstance(x, Value) else x for x in inputs]
+        (y,) = alone.append(instruction.op, operands, instruction.params)
+        if y.dtype is not instruction.result.dtype:
+            return None
+        numbers = [self.uniform[x] if isinstance(x, Value) else x for x in inputs]
+        return evaluate(alone.instructions[0], numbers)[0]
+
+    def stretched(self, instruction: Instruction, inputs: tuple[Operand, ...], number: Array) -> Value:
+        """Let a constant without axes stand for a uniform result, stretched if it has axes."""
+        y, new = instruction.result, self.rewrite.new
+        is_stretched = instruction.op.name == "broadcast_to" and inputs[0] in new.constants and not inputs[0].shape
+        if instruction.op.name == "zeros" or is_stretched:
+            return self.rewrite.keep(instruction).result
+        value = self.constant(number, y)
+        if y.shape:
+            value = new.call(CATALOGUE["broadcast_to"], value, shape=y.shape)
+        self.rewrite.replace(instruction, [value])
+        return value
+
+    def with_numbers(self, instruction: Instruction, inputs: tuple[Operand, ...]) -> tuple[Operand, ...]:
+        """The operands of an elementwise operator, the uniform ones as numbers where that changes no type or shape."""
+        op = instruction.op
+        if not op.kind.broadcasts or not op.converts:
+            return inputs
+        for i, x in enumerate(inputs):
+            if isinstance(x, Value) and x in self.uniform and input_name(op, i) in op.promotes:
+                trial = (*inputs[:i], self.uniform[x].item(), *inputs[i + 1 :])
+                if types(instruction, trial) == types(instruction, inputs):
+                    inputs = trial
+        return inputs
+
+
+def types(instruction: Instruction, inputs: tuple[Operand, ...]) -> Any:
+    """The shapes and element types of the results, and the element type in which they are computed."""
+    operands = [abstract(x) for x in inputs]
+    return results_of(instruction.op, operands, instruction.params), operand_type(instruction.op, operands)
+
+
+def is_uniform(array: Array) -> bool:
+    """True if all elements have the same bits: neither are 0.0 and -0.0 one number, nor is nan two."""
+    if not array.size:
+        return False
+    bits = np.ascontiguousarray(array).reshape(-1).view(f"u{array.itemsize}")
+    return bool(bits[0] == bits[-1] and (bits == bits[0]).all())

@@ -1,0 +1,98 @@
+"""Signatures: what of a call's arguments and surroundings a program depends on; nested structures of Tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+
+from chainrule.errors import ArgumentTypeError
+from chainrule.tensor.tensor import Tensor
+
+
+def signature(structure: Any, tensors: list[Tensor]) -> Any:
+    """A hashable description of nested arguments; the Tensors in them are appended to `tensors`."""
+    kind = type(structure)
+    if kind is tuple or kind is list:
+        return (kind, *[signature(x, tensors) for x in structure])
+    if kind is dict:
+        return (dict, *[(name, signature(x, tensors)) for name, x in structure.items()])
+    if isinstance(structure, Tensor):
+        for i, other in enumerate(tensors):
+            if other is structure:
+                return ("same", i)
+        tensors.append(structure)
+        value = structure.value
+        return (value.shape, value.dtype, structure.edge is None)
+    if isinstance(structure, np.ndarray):
+        raise ArgumentTypeError(
+            "a compiled function takes Tensors, not NumPy arrays: an array would become part of the program",
+            mend="Pass chainrule.from_numpy(array).",
+        )
+    if isinstance(structure, tuple):  # a named one
+        return (kind, *[signature(x, tensors) for x in structure])
+    if kind in (bool, int, float, str, bytes, type(None)):
+        return (kind, structure)
+    return (kind, id(structure))
+
+
+def looks_at(function: Any) -> Callable[[], list[Any]]:
+    """A function that gives what another one refers to outside its arguments: closure cells and globals."""
+    if not isinstance(function, FunctionType):
+        return list
+    cells, known = function.__closure__ or (), function.__globals__
+    names = [name for name in function.__code__.co_names if name in known]
+
+    def look() -> list[Any]:
+        return [cell.cell_contents for cell in cells] + [known.get(name) for name in names]
+
+    return look
+
+
+def identity(x: Any) -> Any:
+    """What tells an object outside from another one: plain values by value."""
+    return x if type(x) in (bool, int, float, str) else id(x)
+
+
+def mapped(structure: Any, change: Callable[[Tensor], Any]) -> Any:
+    """Nested arguments with each Tensor replaced."""
+    if isinstance(structure, Tensor):
+        return change(structure)
+    if type(structure) in (list, tuple):
+        return type(structure)([mapped(x, change) for x in structure])
+    if type(structure) is dict:
+        return {name: mapped(x, change) for name, x in structure.items()}
+    if isinstance(structure, tuple):
+        return type(structure)(*[mapped(x, change) for x in structure])
+    return structure
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a Tensor stood in the function's result."""
+
+
+def skeleton(structure: Any, leaves: list[Tensor]) -> Any:
+    """Nested results without their Tensors, which are appended to `leaves`."""
+
+    def note(x: Tensor) -> _Place:
+        leaves.append(x)
+        return _Place()
+
+    return mapped(structure, note)
+
+
+def filled(structure: Any, items: Iterator[Any]) -> Any:
+    """A skeleton with items in the places of its Tensors, in order."""
+    if isinstance(structure, _Place):
+        return next(items)
+    if type(structure) in (list, tuple):
+        return type(structure)([filled(x, items) for x in structure])
+    if type(structure) is dict:
+        return {name: filled(x, items) for name, x in structure.items()}
+    if isinstance(structure, tuple):
+        return type(structure)(*[filled(x, items) for x in structure])
+    return structure
