@@ -168,7 +168,10 @@ def _name_of(dtype: np.dtype[Any]) -> str:
 
 
 def _without_gil(f: Function, lock: Value) -> Value:
-    """Let the other threads of Python run, and wait until none of them is in this program; returns our thread."""
+    """Let the other threads of Python run, and wait until none of them is in this program; returns our thread.
+
+    A fork while another thread is in the program leaves the lock taken in the child, as it does every lock of Python.
+    """
     thread = f.call("PyEval_SaveThread", PTR)
     f.call("PyThread_acquire_lock", I32, lock, literal(1, I32))
     return thread

@@ -134,7 +134,7 @@ def described(triple: str, cpu: str, features: str) -> Machine:
         )
     elif has >= {"avx512f", "avx512bw", "avx512dq", "avx512vl"}:
         bits, registers = 512, 32
-        # Some processors clock down in 512 bits, and LLVM splits such vectors for them unless told not to.
+        # For processors that clock down in 512 bits LLVM halves copies and conversions unless told not to.
         features += ",-prefer-256-bit"
     else:
         bits, registers = 256 if "avx2" in has else 128, 16

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from chainrule.compiler.targets.llvm.text import I1, I16, I32, I64, Function, Type, Value, literal
+from chainrule.compiler.targets.llvm.text import I16, I32, I64, Function, Type, Value, literal
 
 Operand: TypeAlias = "Register | float | int"
 
@@ -29,9 +29,18 @@ class Register:
     def type(self) -> Type:
         return self.value.type
 
+    @property
+    def is_literal(self) -> bool:
+        """True for a number that is written into the instruction."""
+        return not self.value.name.startswith("%")
+
     def like(self, x: Operand) -> Value:
         """An operand beside this one: a register, or a number in every lane of this one's type."""
         return x.value if isinstance(x, Register) else literal(x, self.type)
+
+    def constant(self, number: float) -> Register:
+        """A number in every lane of a register of this one's type."""
+        return Register(self.f, literal(number, self.type))
 
     def _made(self, text: str, type: Type) -> Register:
         return Register(self.f, self.f.value(text, type))
@@ -40,7 +49,7 @@ class Register:
         assert a.type == b.type, f"{floating}: {a.type} and {b.type}"
         return self._made(f"{floating if a.type.is_float else integer} {a.typed}, {b}", a.type)
 
-    # ---- arithmetic -----------------------------------------------------------------------------------------
+    # ---- arithmetic --------------------------------------------------------------------------------------------------
 
     def __add__(self, other: Operand) -> Register:
         return self._binary("fadd", "add", self.value, self.like(other))
@@ -78,7 +87,7 @@ class Register:
         operands = [self.value, *[self.like(x) for x in others]]
         return Register(self.f, self.f.intrinsic(name, self.type, *operands))
 
-    # ---- bits -------------------------------------------------------------------------------------------------
+    # ---- bits --------------------------------------------------------------------------------------------------------
 
     def __and__(self, other: Operand) -> Register:
         return self._binary("", "and", self.value, self.like(other))
@@ -107,11 +116,13 @@ class Register:
         """Each lane as that scalar type, by an instruction of LLVM: bitcast, zext, fpext, sitofp ..."""
         return Register(self.f, self.f.convert(conversion, self.value, type.of(self.type.lanes)))
 
-    # ---- comparison: a bool per lane, of nan always False; integers are signed ----------------------------------
+    # ---- comparison: a bool per lane, of nan always False; integers are signed ---------------------------------------
 
     def compare(self, floating: str, integer: str, other: Operand) -> Register:
         """By LLVM's predicate for floats, or the one for integers."""
-        return Register(self.f, self.f.compare(floating if self.type.is_float else integer, self.value, self.like(other)))
+        return Register(
+            self.f, self.f.compare(floating if self.type.is_float else integer, self.value, self.like(other))
+        )
 
     def __lt__(self, other: Operand) -> Register:
         return self.compare("olt", "slt", other)
@@ -164,7 +175,7 @@ def at_most(x: Register, bound: Operand) -> Register:
     return where(x > bound, bound, x)
 
 
-# ---- control: the block that is being written ends, and another one continues --------------------------------------
+# ---- control: the block that is being written ends, and another one continues ----------------------------------------
 
 
 def any_lane(condition: Register) -> Register:
@@ -178,9 +189,7 @@ def any_lane(condition: Register) -> Register:
     return together.differs(0)
 
 
-def rarely(
-    condition: Register, usual: Sequence[Register], slowly: Callable[[], Sequence[Register]]
-) -> list[Register]:
+def rarely(condition: Register, usual: Sequence[Register], slowly: Callable[[], Sequence[Register]]) -> list[Register]:
     """The usual values, or if the condition holds in some lane what `slowly` writes: behind a branch."""
     f = condition.f
     some = any_lane(condition)
@@ -221,7 +230,9 @@ def repeat_while(
     return list(following)
 
 
-def lane_by_lane(x: Register, results: Sequence[Type], scalar: Callable[[Register], Sequence[Register]]) -> list[Register]:
+def lane_by_lane(
+    x: Register, results: Sequence[Type], scalar: Callable[[Register], Sequence[Register]]
+) -> list[Register]:
     """What `scalar` writes for one lane, in a loop over all of them; its results have those element types."""
     f, lanes = x.f, x.type.lanes
     if not lanes:
@@ -233,11 +244,3 @@ def lane_by_lane(x: Register, results: Sequence[Type], scalar: Callable[[Registe
         for all, y in zip(loop.carried, scalar(one), strict=True)
     ]
     return [Register(f, v) for v in f.close(loop, made)]
-
-
-# ---- the bits of I1 -----------------------------------------------------------------------------------------------
-
-
-def constant(f: Function, bools: bool, lanes: int) -> Register:
-    """True or False in every lane."""
-    return Register(f, literal(bools, I1.of(lanes)))

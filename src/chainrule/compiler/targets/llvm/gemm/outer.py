@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chainrule.compiler.targets.llvm.gemm.blocks import Grid
-from chainrule.compiler.targets.llvm.gemm.lanes import Piece, pieces
+from chainrule.compiler.targets.llvm.gemm.lanes import pieces
 from chainrule.compiler.targets.llvm.gemm.packing import Packing
 from chainrule.compiler.targets.llvm.gemm.parts import Index, Run, plus, repeat, times, whole
 from chainrule.compiler.targets.llvm.gemm.product import Epilogue
@@ -31,13 +31,13 @@ class Layout:
 
     Args:
         place: how far a place is from the next one where tiles start, in elements.
-        along, step: see above; a step of 0 is the tile's width: a packed panel.
+        along, step: see above; a step of None is the tile's width: a packed panel.
         offset: where it starts in the scratch memory, in bytes; None: where the user has it.
     """
 
     place: int
     along: int
-    step: int
+    step: int | None
     offset: int | None = None
 
     def start(self, f: Function, operand: Value, scratch: Value, place: Index, type: Type) -> Value:
@@ -49,7 +49,7 @@ class Layout:
 
 def packed(depth: int, offset: int) -> Layout:
     """Panels one after the other, each `depth` rows of its width."""
-    return Layout(place=depth, along=1, step=0, offset=offset)
+    return Layout(place=depth, along=1, step=None, offset=offset)
 
 
 @dataclass(frozen=True)
@@ -94,12 +94,12 @@ class OuterProduct:
         rounds = -(-self.k // self.depth)
 
         def tile(block: Value, turn: Index, last: bool) -> None:
-            p = times(f, turn, self.depth)
+            p, depth = times(f, turn, self.depth), self.k - (rounds - 1) * self.depth if last else self.depth
 
             def body(rows: Run, i: Index, columns: Run, j: Index) -> None:
                 writer = _Tile(self, f, rows, columns, i, times(f, j, self.lanes))
                 sums = writer.zeros() if rounds == 1 else writer.partial_sums(scratch, turn)
-                sums = writer.multiplied(sums, a, b, scratch, p, self.k - (rounds - 1) * self.depth if last else self.depth)
+                sums = writer.multiplied(sums, a, b, scratch, p, depth)
                 if last:
                     writer.finish(sums, epilogue)
                 else:
@@ -141,7 +141,8 @@ class _Tile:
         chains = max(1, min(-(-CHAINS // len(sums)), depth))
         unroll = min(-(-kernel.unroll // chains) * chains, depth // chains * chains)
         rounds = depth // unroll
-        a_step, b_step = kernel.a.step or self.height, kernel.b.step or self.width
+        a_step = self.height if kernel.a.step is None else kernel.a.step
+        b_step = self.width if kernel.b.step is None else kernel.b.step
         a = f.at(kernel.a.start(f, a, scratch, self.row, kernel.type), times(f, p, a_step), kernel.type)
         b = f.at(kernel.b.start(f, b, scratch, self.column, kernel.type), times(f, p, b_step), kernel.type)
         sets = [*sums, *self.zeros() * (chains - 1)]
@@ -159,13 +160,12 @@ class _Tile:
         while len(sets) > len(sums):  # the sets, pairwise
             size = len(sums)
             groups = [sets[i : i + size] for i in range(0, len(sets), size)]
-            pairs = [[f.add(x, y) for x, y in zip(*two, strict=True)] for two in zip(groups[::2], groups[1::2], strict=False)]
-            sets = [v for group in [*pairs, *groups[len(pairs) * 2 :]] for v in group]
+            odd = groups.pop() if len(groups) % 2 else []
+            pairs = zip(groups[::2], groups[1::2], strict=True)
+            sets = [f.add(x, y) for two in pairs for x, y in zip(*two, strict=True)] + odd
         return sets
 
-    def _steps(
-        self, sums: Sequence[Value], a: Value, b: Value, a_step: int, b_step: int, count: int
-    ) -> list[Value]:
+    def _steps(self, sums: Sequence[Value], a: Value, b: Value, a_step: int, b_step: int, count: int) -> list[Value]:
         """That many steps along k, one after the other."""
         kernel, f, sums = self.kernel, self.f, list(sums)
         size = self.height * len(self.vectors)
@@ -194,8 +194,8 @@ class _Tile:
     def _memory(self, scratch: Value) -> Value:
         """Where the tile's sums wait."""
         kernel, f = self.kernel, self.f
-        row_bytes = -(-kernel.n // kernel.lanes) * kernel.lanes
-        place = plus(f, times(f, self.row, row_bytes), times(f, self.column, self.height))
+        row_length = -(-kernel.n // kernel.lanes) * kernel.lanes
+        place = plus(f, times(f, self.row, row_length), times(f, self.column, self.height))
         return f.at(f.at(scratch, kernel.partial, I8), place, kernel.type)
 
     def _places(self) -> list[int]:
@@ -203,8 +203,9 @@ class _Tile:
 
     def partial_sums(self, scratch: Value, turn: Index) -> list[Value]:
         """The sums of the turns before; zeros in the first one."""
-        f, memory = self.f, self._memory(scratch)
-        kept = [f.load(f.at(memory, place, self.kernel.type), type) for place, type in zip(self._places(), self.types, strict=True)]
+        f, memory, element = self.f, self._memory(scratch), self.kernel.type
+        places = zip(self._places(), self.types, strict=True)
+        kept = [f.load(f.at(memory, place, element), type) for place, type in places]
         if isinstance(turn, int) and turn:
             return kept
         first = f.compare("eq", whole(turn), literal(0, I64))
@@ -222,8 +223,6 @@ def column_runs(n: int, lanes: int, runs: tuple[Run, ...]) -> tuple[Run, ...]:
     last = runs[-1]
     if n % lanes == 0 or last.begin + 1 == last.end:
         return runs
-    start = last.origin + (last.end - 1 - last.begin) * last.size
-    return (*runs[:-1], Run(last.begin, last.end - 1, last.origin, last.size), Run(last.end - 1, last.end, start, last.size))
-
-
-__all__ = ["Layout", "OuterProduct", "Piece", "column_runs", "packed"]
+    cut, size = last.end - 1, last.size
+    start = last.origin + (cut - last.begin) * size
+    return (*runs[:-1], Run(last.begin, cut, last.origin, size), Run(cut, last.end, start, size))

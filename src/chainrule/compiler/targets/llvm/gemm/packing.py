@@ -58,10 +58,11 @@ class Packing:
 
         A unit is a panel, or a chunk of k in all panels where that reads memory in order.
         """
+        source, panels = a if self.of_a else b, self.panels[-1].end
         if self.along == 1:
-            repeat(f, begin, end, lambda chunk: self._chunk(f, a if self.of_a else b, scratch, 0, self.panels[-1].end, chunk))
+            repeat(f, begin, end, lambda chunk: self._chunk(f, source, scratch, 0, panels, chunk))
         else:
-            self.write_panels(f, a if self.of_a else b, scratch, begin, end)
+            self.write_panels(f, source, scratch, begin, end)
 
     def write_panels(self, f: Function, source: Value, scratch: Value, first: Index, last: Index) -> None:
         """Write the loops over panels first <= panel < last."""

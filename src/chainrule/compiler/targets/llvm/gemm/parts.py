@@ -84,9 +84,7 @@ def repeat(f: Function, first: Index, last: Index, body: Callable[[Index], None]
     f.begin(outside)
 
 
-def each_part(
-    f: Function, runs: Sequence[Run], first: Index, last: Index, body: Callable[[Run, Index], None]
-) -> None:
+def each_part(f: Function, runs: Sequence[Run], first: Index, last: Index, body: Callable[[Run, Index], None]) -> None:
     """The body for the parts first <= part < last, with the run that the part is of and the place where it starts."""
     for run in runs:
 
