@@ -19,6 +19,8 @@ from chainrule.shapes import Shape, normal_axes
 REDUCTIONS = frozenset(("sum", "prod", "amax", "amin", "any", "all"))
 INDEXED = frozenset(("tril", "triu", "one_hot", "eye", "zeros", "gather", "take"))
 """Elements that follow from their place, or are read at a place that an index says."""
+PIECES = frozenset(("cat", "embed", "pad"))
+"""What is put together from parts, each copied to its place."""
 EXPENSIVE = frozenset(
     [
         "exp",
@@ -166,6 +168,8 @@ class _Fusion:
             self.place_reduction(instruction)
         elif name == "matmul":
             self.found("gemm", instruction.result.shape, instruction)
+        elif name in PIECES or (name == "put_add" and taken_axis(instruction) is not None):
+            self.found("pieces", instruction.result.shape, instruction)
         else:
             self.found("alone", instruction.results[0].shape, instruction)
 

@@ -79,8 +79,11 @@ def check_call(instruction: Instruction) -> None:
     demand(least <= given and (op.variadic or given <= most), f"takes {least} to {most} inputs, not {given}", op, where)
     for i, x in enumerate(instruction.inputs):
         name = input_name(op, i)
-        demand(x is None or isinstance(x, Value | bool | int | float), f"has a {type(x).__name__} as '{name}'", op, where)
-        demand(x is not None or name in op.optional, f"has None as '{name}'", op, where)
+        demand(
+            x is None or isinstance(x, Value | bool | int | float), f"has a {type(x).__name__} as '{name}'", op, where
+        )
+        absent = x is None and op.primitive and name not in op.optional
+        demand(not absent, f"has None as '{name}'", op, where)
     demand(set(instruction.params) == set(op.params), f"has the parameters {', '.join(op.params)}", op, where)
     missing = [name for name, value in instruction.params.items() if value is REQUIRED]
     demand(not missing, f"lacks {', '.join(missing)}", op, where)

@@ -8,6 +8,7 @@ from typing import Any
 
 from chainrule.compiler.ir import Graph, Value
 from chainrule.compiler.passes.expand import expand
+from chainrule.compiler.passes.rephrase import rephrase
 from chainrule.compiler.passes.simplify import simplify
 from chainrule.compiler.rewrite import extracted
 from chainrule.compiler.signatures import filled, mapped, signature, skeleton
@@ -33,7 +34,7 @@ class Part:
 
     def simplified(self, kept: frozenset[str]) -> Part:
         """The same of primitives and `kept` operators, as small as the passes make it."""
-        return Part(simplify(expand(self.graph, kept)), self.in_place, self.own)
+        return Part(simplify(rephrase(simplify(expand(self.graph, kept)))), self.in_place, self.own)
 
 
 @dataclass(frozen=True)

@@ -259,7 +259,7 @@ def _triangle(elements: Elements, instruction: Instruction, place: Place) -> Typ
     f, y = elements.f, instruction.result
     row, column = (elements.lanes_of(i) for i in place[-2:])
     row, column = elements.same_lanes([row, column])
-    k = literal(instruction.params["k"], row.value.type)
+    k = literal(instruction.params["diagonal"], row.value.type)
     inside = f.compare("sle" if instruction.op.name == "tril" else "sge", f.sub(column.value, row.value), k)
     x = elements.at(instruction.values[0], place)
     lanes = max(inside.type.lanes, x.value.type.lanes)

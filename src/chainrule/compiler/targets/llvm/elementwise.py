@@ -150,7 +150,7 @@ FEW_FACTORS: dict[float, Formula] = {
     1: lambda x: x, 2: lambda x: x * x, 3: lambda x: x * x * x,
 }  # fmt: skip
 """Powers that a few products give."""
-FLOAT_POWERS = {**FEW_FACTORS, -1: lambda x: 1 / x, 0.5: square_root_power}
+FLOAT_POWERS: dict[float, Formula] = {**FEW_FACTORS, -1: lambda x: 1 / x, 0.5: square_root_power}
 
 
 def power(x: Register, y: Register) -> Register:

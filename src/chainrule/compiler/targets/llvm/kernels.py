@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 
-from chainrule.compiler.fuse import REDUCTIONS, Group
+from chainrule.compiler.fuse import REDUCTIONS, Group, taken_axis
 from chainrule.compiler.ir import Instruction, Value
 from chainrule.compiler.targets.llvm import text
 from chainrule.compiler.targets.llvm.elements import START, TYPES, Elements, Index, Place
@@ -19,9 +19,9 @@ from chainrule.compiler.targets.llvm.elementwise import Typed, emit
 from chainrule.compiler.targets.llvm.gemm import Product, Strides, plan
 from chainrule.compiler.targets.llvm.machine import Machine
 from chainrule.compiler.targets.llvm.text import I64, PTR, Function, Type, literal
-from chainrule.compiler.views import View, whole
+from chainrule.compiler.views import MOVES, View, sliced, whole
 from chainrule.dtypes import DType
-from chainrule.shapes import Shape
+from chainrule.shapes import Shape, normal_axis
 
 UNROLLED = 8
 """A row of up to so many vectors is computed without a loop, and stays in registers between its reductions."""
@@ -109,8 +109,16 @@ class Writer:
 
 
 def worked_on(group: Group) -> list[Value]:
-    """The values whose addresses a group's kernels take, in their order."""
-    return list(dict.fromkeys([v for v in [*group.reads, *group.stored] if not _is_literal(v)]))
+    """The values whose addresses a group's kernels take, in their order: not numbers that stand in the text."""
+    factors = {behind_moves(x) for x in group.instructions[0].values} if group.kind == "gemm" else set()
+    return list(dict.fromkeys([v for v in [*group.reads, *group.stored] if v in factors or not _is_literal(v)]))
+
+
+def behind_moves(value: Value) -> Value:
+    """The value that another one is a movement of."""
+    while value.maker is not None and value.maker.op.name in MOVES:
+        value = value.maker.values[0]
+    return value
 
 
 def lanes_for(group: Group, machine: Machine) -> int:
@@ -224,20 +232,107 @@ def group_with_inlined(group: Group, inlined: set[Value]) -> list[Instruction]:
 def write_copy(instruction: Instruction, group: Group, views: dict[Value, View], machine: Machine) -> list[Kernel]:
     """A reshape that moves elements: from the strides they have to a row-major order."""
     x, y = instruction.values[0], instruction.result
-    views = {**views, y: View(y, 0, x.shape, whole(x).strides)}
+    return [copied(group, {**views, y: View(y, 0, x.shape, whole(x).strides)}, machine, x)]
+
+
+def copied(group: Group, views: dict[Value, View], machine: Machine, x: Value | None, number: float = 0) -> Kernel:
+    """A value, or a number if there is none, to every place of the group's result, whose view says where those are."""
+    (y,) = group.stored
+    shape = views[y].shape
     w = Writer(group, views, machine)
     loop = w.f.loop(w.f["begin"], w.f["end"])
     w.e.enter(loop.index)
-    place = [Index(i) for i in w.divided(loop.index, x.shape[:-1])]
+    place = [Index(i) for i in w.divided(loop.index, shape[:-1])]
     w.e.enter()
 
     def body(column: Index, mask: text.Value | None) -> None:
-        here = [*place, column]
-        w.e.store(y, here, w.e.at(x, here))
+        here = [*place, column] if shape else []
+        value = Typed(literal(number, TYPES[y.dtype.name]), y.dtype) if x is None else w.e.at(x, here)
+        w.e.store(y, here, value)
 
-    w.chunks(x.shape[-1], body, unrolled=x.shape[-1] <= 4 * w.lanes)
+    columns = shape[-1] if shape else 1
+    if columns == 1:
+        w.e.before_loop()
+        body(START, None)
+    else:
+        w.chunks(columns, body, unrolled=columns <= 4 * w.lanes)
     w.f.close(loop)
-    return [w.finished(prod(x.shape[:-1]))]
+    return w.finished(prod(shape[:-1]))
+
+
+def write_pieces(group: Group, views: dict[Value, View], inlined: set[Value], machine: Machine) -> list[Kernel]:
+    """cat, pad, embed: each part to its place; put_add: rows added to those that an index names, one by one."""
+    (instruction,) = group.instructions
+    y, name = instruction.result, instruction.op.name
+    if name == "cat":
+        axis = normal_axis(instruction.params["axis"], y.ndim)
+        kernels, start = [], 0
+        for x in instruction.values:
+            stop = start + x.shape[axis]
+            key = (*[slice(None)] * axis, slice(start, stop))
+            start = stop
+            if prod(x.shape):
+                kernels.append(copied(group, {**views, y: part_of(y, key, x.shape)}, machine, x))
+        return kernels
+    everywhere = copied(group, {**views, y: whole(y)}, machine, None, instruction.params.get("value", 0))
+    x = instruction.values[0]
+    if not prod(x.shape):
+        return [everywhere]
+    if name == "put_add":
+        return [everywhere, _added_rows(instruction, group, views, machine)]
+    if name == "pad":
+        widths = instruction.params["widths"]
+        key = tuple([slice(before, before + n) for (before, _), n in zip(widths, x.shape, strict=True)])
+    else:
+        key = instruction.params["key"]
+    return [everywhere, copied(group, {**views, y: part_of(y, key, x.shape)}, machine, x)]
+
+
+def part_of(value: Value, key: tuple[object, ...], shape: Shape) -> View:
+    """value[key] as a place to write to."""
+    view = sliced(whole(value), key, shape)
+    assert view is not None, f"{key} is no slice"
+    return view
+
+
+def _added_rows(instruction: Instruction, group: Group, views: dict[Value, View], machine: Machine) -> Kernel:
+    """put_add along one axis: in the order of the index, so that equal runs add in equal order."""
+    x, index = instruction.values
+    y = instruction.result
+    axis = taken_axis(instruction)
+    assert axis is not None
+    w = Writer(group, views, machine)
+    f, e = w.f, w.e
+    outer = x.shape[: axis + index.ndim]
+    loop = f.loop(0, prod(outer))
+    e.enter(loop.index)
+    place = [Index(i) for i in w.divided(loop.index, outer)]
+    chosen = e.at(index, place[axis:]).value
+    if chosen.type.scalar != "i64":
+        chosen = f.convert("sext", chosen, I64)
+    size = y.shape[axis]
+    chosen = f.select(f.compare("slt", chosen, literal(0, I64)), f.add(chosen, literal(size, I64)), chosen)
+    chosen = f.intrinsic("smin", I64, f.intrinsic("smax", I64, chosen, literal(0, I64)), literal(size - 1, I64))
+    e.enter()
+    e.before_loop()
+    tail = x.shape[axis + index.ndim :]
+
+    def body(inner: list[Index]) -> None:
+        there = [*place[:axis], Index(chosen), *inner]
+        sum_ = emit(f, "add", e.same_lanes([e.load(views[y], there, y.dtype), e.at(x, [*place, *inner])]), y.dtype)
+        e.store(y, there, Typed(sum_, y.dtype))
+
+    if not tail:
+        body([])
+    else:
+        rows = f.loop(0, prod(tail[:-1]))
+        e.enter(rows.index)
+        lead = [Index(i) for i in w.divided(rows.index, tail[:-1])]
+        e.enter()
+        w.chunks(tail[-1], lambda column, mask: body([*lead, column]), unrolled=tail[-1] <= 4 * w.lanes)
+        f.close(rows)
+    f.close(loop)
+    return w.finished(1)
 
 
 # ---- reductions -------------------------------------------------------------------------------------------------
@@ -625,4 +720,7 @@ def _write_phases(
         phase.write(f, left, right, w.scratch, begin, end, epilogue)  # type: ignore[attr-defined]
 
 
-WRITERS = {"map": write_map, "rows": write_rows, "columns": write_columns, "gemm": write_gemm}
+WRITERS = {
+    "map": write_map, "rows": write_rows, "columns": write_columns, "gemm": write_gemm,
+    "pieces": write_pieces,
+}  # fmt: skip

@@ -32,19 +32,19 @@ OUTER_TILE, OUTER_SUM = 4, 0.25
 DOT_TILE, DOT_SUM = 8, 1.0
 """The same for inner products, whose sums are added across lanes: 930 cycles at (7, 30, 100) NT with 4 x 4."""
 
-BODY_SUM = 2
+BODY_SUM = 4
 """The price of a vector of a tile's code: a tile of another size is another epilogue to compile and to fetch."""
 
 PACK_NEAR, PACK_FAR, PACK_GATHERED = 2, 6, 64
 """A vector of a packed panel: 1.8 cycles at (32, 64, 64) NT, where B fits in L1; 6.2 at (128, 784, 128) NT, copied
 or transposed; element by element about four cycles for each."""
 
-L2_LINE, L3_LINE = 2.0, 3.0
+L2_LINE, L3_LINE = 2.1, 3.0
 """A line from the second cache, and from behind it: a tile of 2 x 8 takes 16 cycles for a step of its eight lines at
 (32, 128, 784) NN, and so does one of 8 x 2 rows and columns in inner products; a matrix with a vector, (1, 128, 784),
 reads 2.1 cycles for each."""
 
-LOADED_VECTOR, LOADED_PAIR = 0.2, 0.1
+LOADED_VECTOR, LOADED_PAIR = 0.2, 0.05
 """What a vector of B costs a step although it is in L1: 3 x 8 gives 84%, 12 x 2 97% of the peak at (784, 128, 32);
 and a vector of either operand of inner products: 2 x 8 gives 87 to 91% at (32, 128, 784) NT."""
 
