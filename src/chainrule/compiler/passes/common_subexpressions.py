@@ -20,11 +20,12 @@ def share_common_subexpressions(graph: Graph) -> Graph:
             rewrite.values[x] = first.setdefault((x.shape, x.dtype, array.tobytes()), rewrite.values[x])
     seen: dict[Any, Instruction] = {}
     for instruction in graph:
-        call = _call(instruction, rewrite.at(instruction))
+        inputs = rewrite.at(instruction)
+        call = _call(instruction, inputs)
         if call in seen:
             rewrite.replace(instruction, seen[call].results)
         else:
-            seen[call] = rewrite.keep(instruction)
+            seen[call] = rewrite.keep(instruction, inputs)
     return rewrite.finished()
 
 

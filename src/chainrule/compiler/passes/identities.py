@@ -16,7 +16,7 @@ from chainrule.compiler.ir import Graph, Instruction, Operand, Value
 from chainrule.compiler.rewrite import Rewrite
 from chainrule.dtypes import DType, int64
 from chainrule.ops.catalogue import CATALOGUE
-from chainrule.shapes import normal_axes
+from chainrule.shapes import Shape, normal_axes
 from chainrule.tensor.arrays import numpy_dtype
 
 Rule: TypeAlias = Callable[[Instruction, tuple[Operand, ...]], Operand]
@@ -33,7 +33,7 @@ def remove_identities(graph: Graph) -> Graph:
         if isinstance(same, Value):
             rewrite.replace(instruction, [same])
         else:
-            rewrite.keep(instruction)
+            rewrite.keep(instruction, inputs)
     return rewrite.finished()
 
 
@@ -46,13 +46,6 @@ def made_by(x: Operand, name: str) -> Instruction | None:
     """The instruction that made a value, if it is a call of that operator."""
     maker = x.maker if isinstance(x, Value) else None
     return maker if maker is not None and maker.op.name == name else None
-
-
-def moved(x: Operand, name: str, **params: Any) -> Value:
-    """A movement of a value, as a new instruction."""
-    assert isinstance(x, Value)
-    y: Value = x.graph.call(CATALOGUE[name], x, **params)
-    return y
 
 
 # ---- arithmetic ------------------------------------------------------------------------------------------------
@@ -120,7 +113,7 @@ def reduction(instruction: Instruction, inputs: tuple[Operand, ...]) -> Operand:
         return None
     if any(x.shape[a] != 1 for a in normal_axes(instruction.params["axis"], x.ndim)):
         return None
-    return moved(x, "reshape", shape=y.shape)
+    return reshaped(x, y.shape)
 
 
 def sum_of_single_elements(instruction: Instruction, inputs: tuple[Operand, ...]) -> Operand:
@@ -131,34 +124,41 @@ def sum_of_single_elements(instruction: Instruction, inputs: tuple[Operand, ...]
 # ---- movements -------------------------------------------------------------------------------------------------
 
 
-def reshape(instruction: Instruction, inputs: tuple[Operand, ...]) -> Operand:
-    """From the shape before all reshapes; none if it is that."""
-    (x,), shape = inputs, instruction.result.shape
+def reshaped(x: Operand, shape: Shape) -> Value:
+    """x in another shape by one reshape, from before those that made x; none if it had that shape."""
     inner = made_by(x, "reshape")
     first = x if inner is None else inner.inputs[0]
-    if isinstance(first, Value) and first.shape == shape:
-        return first
-    return None if inner is None else moved(first, "reshape", shape=shape)
+    assert isinstance(first, Value)
+    return first if first.shape == shape else called("reshape", first, shape=shape)
+
+
+def reshape(instruction: Instruction, inputs: tuple[Operand, ...]) -> Operand:
+    """At once to the last shape."""
+    return reshaped(inputs[0], instruction.result.shape)
 
 
 def broadcast_to(instruction: Instruction, inputs: tuple[Operand, ...]) -> Operand:
     """At once to the last shape; not at all if that is the first."""
-    (x,), shape = inputs, instruction.result.shape
-    if isinstance(x, Value) and x.shape == shape:
-        return x
-    inner = made_by(x, "broadcast_to")
-    return None if inner is None else moved(inner.inputs[0], "broadcast_to", shape=shape)
+    inner = made_by(inputs[0], "broadcast_to")
+    first, shape = inputs[0] if inner is None else inner.inputs[0], instruction.result.shape
+    assert isinstance(first, Value)
+    return first if first.shape == shape else called("broadcast_to", first, shape=shape)
 
 
 def permute(instruction: Instruction, inputs: tuple[Operand, ...]) -> Operand:
     """By all orders at once; not at all if that leaves the axes where they are."""
-    (x,), order = inputs, instruction.params["order"]
-    inner = made_by(x, "permute")
+    first, order = inputs[0], tuple(instruction.params["order"])
+    inner = made_by(first, "permute")
     if inner is not None:
-        x, order = inner.inputs[0], tuple([inner.params["order"][a] for a in order])
-    if list(order) == sorted(order):
-        return x
-    return None if inner is None else moved(x, "permute", order=order)
+        first, order = inner.inputs[0], tuple([inner.params["order"][a] for a in order])
+    assert isinstance(first, Value)
+    return first if order == tuple(range(len(order))) else called("permute", first, order=order)
+
+
+def called(name: str, x: Value, **params: Any) -> Value:
+    """The result of a new call."""
+    y: Value = x.graph.call(CATALOGUE[name], x, **params)
+    return y
 
 
 def whole_slice(instruction: Instruction, inputs: tuple[Operand, ...]) -> Operand:

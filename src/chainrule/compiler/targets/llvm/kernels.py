@@ -630,10 +630,9 @@ def write_gemm(group: Group, views: dict[Value, View], inlined: set[Value], mach
     if batch and all(s == 0 or n == 1 for s, n in zip(b.strides[:-2], b.shape[:-2], strict=True)):
         joined = _joined_rows(a, batch, rows)
         if joined is not None:
-            return _products(group, views, machine, joined, b, (), prod(batch) * rows, type)
-    lead = len(y.shape) - 2
+            matrix = View(b.root, b.offset, b.shape[-2:], b.strides[-2:])
+            return _products(group, views, machine, joined, matrix, (), prod(batch) * rows, type)
     a, b = (_with_batch(v, batch) for v in (a, b))
-    del lead
     return _products(group, views, machine, a, b, batch, rows, type)
 
 
@@ -692,20 +691,25 @@ def _write_phases(
     corner = [*[Index(i) for i in at], START, START]
     e.enter()
     e.hole = None
-    left, right = (e.address(View(v.root, v.offset, v.shape, v.strides), corner[-len(v.shape) :], type) for v in (a, b))
+    left, right = (e.address(v, corner[-len(v.shape) :], type) for v in (a, b))
     if y.shape[-2:] != (1, 1):  # else every place is the same, and the hole lies before the product
         e.before_loop()
     lead = y.shape[:-2]
-    split: dict[str, list[text.Value | int]] = {}
+    split: dict[tuple[str, str], list[text.Value | int]] = {}
+    runs_on = bool(lead) and rows_run_on(w.group, w.views)
 
     def epilogue(
         f: Function, row: text.Value, column: text.Value, value: text.Value, mask: text.Value | None, along: str
     ) -> None:
         if at or not lead:
             rows: list[text.Value | int] = [*at, row]
+        elif runs_on:
+            rows = [*[0] * len(lead), row]
         else:
-            rows = split.setdefault(row.name, []) or w.divided(row, y.shape[:-1])
-            split[row.name] = rows
+            key = (row.name, f.label)
+            if key not in split:
+                split[key] = w.divided(row, y.shape[:-1])
+            rows = split[key]
         vector = bool(value.type.lanes)
         *outer, last = [Index(i) for i in rows]
         here = [*outer, Index(last.base, int(vector and along == "m")), Index(column, int(vector and along == "n"))]
@@ -718,6 +722,21 @@ def _write_phases(
 
     for phase in phases:
         phase.write(f, left, right, w.scratch, begin, end, epilogue)  # type: ignore[attr-defined]
+
+
+def rows_run_on(group: Group, views: dict[Value, View]) -> bool:
+    """True if a row's number leads to the same element as its indices: all that is read there is contiguous."""
+    y = group.instructions[0].result
+    for instruction in group.instructions[1:]:
+        if instruction.op.kind.name != "elementwise":
+            return False
+        for x in [*instruction.values, *instruction.results]:
+            whole_rows = x.shape == y.shape and views[x].is_contiguous and views[x].root.shape == y.shape
+            if not whole_rows and prod(x.shape[:-1]) != 1:
+                return False
+            if x.maker is not None and x.maker not in group.instructions and views[x].root not in group.reads:
+                return False  # computed here from what may be stretched along the rows
+    return True
 
 
 WRITERS = {

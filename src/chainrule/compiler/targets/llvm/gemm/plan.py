@@ -35,22 +35,22 @@ DOT_TILE, DOT_SUM = 8, 1.0
 BODY_SUM = 4
 """The price of a vector of a tile's code: a tile of another size is another epilogue to compile and to fetch."""
 
-PACK_NEAR, PACK_FAR, PACK_GATHERED = 2, 6, 64
-"""A vector of a packed panel: 1.8 cycles at (32, 64, 64) NT, where B fits in L1; 6.2 at (128, 784, 128) NT, copied
-or transposed; element by element about four cycles for each."""
+PACK_NEAR, PACK_FAR, PACK_ELEMENT = 2, 6, 0.7
+"""A vector of a packed panel: 1.8 cycles at (32, 64, 64) NT, where B fits in L1; transposed 4.6 at (32, 128, 784) NT,
+copied 6.6 at (128, 784, 128) NN. An element that is gathered: 0.66 at (32, 128, 784) with B's elements two apart."""
 
 L2_LINE, L3_LINE = 2.1, 3.0
 """A line from the second cache, and from behind it: a tile of 2 x 8 takes 16 cycles for a step of its eight lines at
 (32, 128, 784) NN, and so does one of 8 x 2 rows and columns in inner products; a matrix with a vector, (1, 128, 784),
-reads 2.1 cycles for each."""
+reads 2.1 cycles for each. (L3 by fit: inner products of 4 x 4 give 66% at (512, 1024, 1024) NT.)"""
 
 LOADED_VECTOR, LOADED_PAIR = 0.2, 0.05
 """What a vector of B costs a step although it is in L1: 3 x 8 gives 84%, 12 x 2 97% of the peak at (784, 128, 32);
 and a vector of either operand of inner products: 2 x 8 gives 87 to 91% at (32, 128, 784) NT."""
 
 CONFLICT = 1.35
-"""The price of rows that fight for the same sets: (512, 1024, 1024) NN takes 26.3 million cycles with B where it
-lies and 19.3 million with its panels packed."""
+"""The price of rows that fight for the same sets: at (512, 1024, 1024) NN tiles of 8 x 3 take 28.2 million cycles with
+B where it lies and 19.2 million with its panels packed, tiles of 6 x 4 25.5 and 19.0."""
 
 OVERFLOW = 1.06
 """The price of panels that are read row by row from a matrix larger than L2: (512, 1000, 1000) NN takes 18.8
@@ -228,7 +228,7 @@ class _Outer:
 
     def _packing_price(self, width: int, along: int, step: int) -> float:
         near = width * self.product.k * self.product.type.bytes <= self.machine.l1_bytes
-        each = PACK_GATHERED if 1 not in (along, step) else PACK_NEAR if near else PACK_FAR
+        each = PACK_ELEMENT * self.lanes if 1 not in (along, step) else PACK_NEAR if near else PACK_FAR
         return each * width * self.product.k / self.lanes
 
     def build(self) -> Plan:
