@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import inf, nan
+from math import nan
 from typing import TypeAlias
 
 from chainrule.compiler.targets.llvm import vector_maths
 from chainrule.compiler.targets.llvm.registers import Register, fma, repeat_while, where
-from chainrule.compiler.targets.llvm.text import F32, F64, HALF, I1, I8, I16, I32, I64, Function, Type, Value
-from chainrule.dtypes import DType, bool_, float16
+from chainrule.compiler.targets.llvm.text import F32, F64, HALF, I1, I8, I16, I32, I64, Function, Type, Value, literal
+from chainrule.dtypes import DType, bool_, float16, float32, float64
 from chainrule.errors import UnsupportedError
 
 TYPES = {
@@ -57,8 +57,8 @@ def emit(f: Function, name: str, operands: Sequence[Typed], result: DType) -> Va
     if formula is None or any(x.dtype is not dtype for x in operands):
         raise UnsupportedError(f"{name} has no instructions for these operands", got=[x.dtype.name for x in operands])
     if dtype is float16:
-        y = formula(*[x.to("fpext", F32) for x in registers])
-        return (y if y.type.scalar == "i1" else y.to("fptrunc", HALF)).value
+        y = formula(*map(from_half, registers))
+        return (y if y.type.scalar == "i1" else to_half(y)).value
     return formula(*registers).value
 
 
@@ -141,16 +141,12 @@ def floor_divide(a: Register, b: Register) -> Register:
     return where(b.equals(0), quotient, where(near.equals(0), zero, whole))
 
 
-def square_root_power(x: Register) -> Register:
-    """x^(1/2): the square root, but 0 of -0 and inf of -inf."""
-    return where(x.equals(-inf), inf, x.intrinsic("sqrt") + 0)
-
-
 FEW_FACTORS: dict[float, Formula] = {
     1: lambda x: x, 2: lambda x: x * x, 3: lambda x: x * x * x,
 }  # fmt: skip
 """Powers that a few products give."""
-FLOAT_POWERS: dict[float, Formula] = {**FEW_FACTORS, -1: lambda x: 1 / x, 0.5: square_root_power}
+FLOAT_POWERS: dict[float, Formula] = {**FEW_FACTORS, -1: lambda x: 1 / x, 0.5: intrinsic("sqrt")}
+"""The square root also of -0 and -inf, as NumPy and PyTorch have it; `vector_maths.pow` gives C's 0 and inf."""
 
 
 def power(x: Register, y: Register) -> Register:
@@ -301,11 +297,14 @@ def cast(x: Register, given: DType, wanted: DType) -> Register:
     type = TYPES[wanted.name]
     if wanted.kind == "b":
         return x.differs(0)
+    if given is float16:
+        return cast(from_half(x), float32, wanted)
+    if wanted is float16:
+        return to_half(to_odd(x) if given is float64 else cast(x, given, float32))
     if given.kind == "f":
-        return to_shorter_or_longer(x, type) if wanted.kind == "f" else to_integer(x, type)
+        return x.to("fpext" if given is float32 else "fptrunc", type) if wanted.kind == "f" else to_integer(x, type)
     if wanted.kind == "f":
-        conversion = "sitofp" if given.kind == "i" else "uitofp"
-        return x.to(conversion, type) if wanted is not float16 else x.to(conversion, F32).to("fptrunc", HALF)
+        return x.to("sitofp" if given.kind == "i" else "uitofp", type)
     if type.bytes > TYPES[given.name].bytes or given.kind == "b":
         return x.to("sext" if given.kind == "i" else "zext", type)
     return x if type.bytes == TYPES[given.name].bytes else x.to("trunc", type)
@@ -319,17 +318,43 @@ def to_integer(x: Register, type: Type) -> Register:
     return y if type == I32 else y.to("trunc", type)
 
 
-def to_shorter_or_longer(x: Register, type: Type) -> Register:
-    """A float in another format, rounded once."""
-    if type.bytes > x.type.bytes:
-        return x.to("fpext", type)
-    if type == F32 or x.type.scalar == "float":
-        return x.to("fptrunc", type)
-    # By way of float, rounded to odd there: the last bit says that something was cut off, and the second rounding
-    # sees it. Not every processor rounds double to half.
+def to_odd(x: Register) -> Register:
+    """A double as a float, whose last bit is set where something was cut off: rounding it again is as rounding x."""
     near = x.to("fptrunc", F32)
     back = near.to("fpext", F64)
     bits = near.bits
     towards_zero = where(abs(back) > abs(x), bits - 1, bits)
-    odd = where(back.equals(x) | x.is_nan, bits, towards_zero | 1)
-    return odd.to("bitcast", F32).to("fptrunc", HALF)
+    return where(back.equals(x) | x.is_nan, bits, towards_zero | 1).to("bitcast", F32)
+
+
+# float16 by the bits of float32: not every processor converts them, and some lose subnormal numbers.
+
+HALF_INFINITY = 0x7C00
+REBIASED = (127 - 15) << 23
+"""The difference between the exponents of the formats, at the place of a float's exponent."""
+
+
+def from_half(x: Register) -> Register:
+    """A half as a float; of a subnormal one, the leading 1 that it lacks is added and taken away again."""
+    bits = x.bits.to("zext", I32)
+    size = (bits & 0x7FFF) << 13
+    normal = size + REBIASED
+    infinite = normal + REBIASED
+    least = literal(2.0**-14, F32.of(x.type.lanes))
+    subnormal = (normal + (1 << 23)).to("bitcast", F32) - Register(x.f, least)
+    exponent = bits & HALF_INFINITY
+    y = where(exponent.equals(0), subnormal.bits, where(exponent.equals(HALF_INFINITY), infinite, normal))
+    return (y | ((bits & 0x8000) << 16)).to("bitcast", F32)
+
+
+def to_half(x: Register) -> Register:
+    """A float as the nearest half, in a tie the even one."""
+    bits = x.bits
+    size = bits & 0x7FFFFFFF
+    odd = (size >> 13) & 1
+    normal = (size - REBIASED + 0xFFF + odd) >> 13
+    # Added to 1/2, a small number's bits below 2^-24 are rounded away and the others are the last of the sum.
+    subnormal = (size.to("bitcast", F32) + 0.5).bits - (126 << 23)
+    too_large = where(size > 0x7F800000, bits.constant(0x7E00), HALF_INFINITY)
+    y = where(size < (113 << 23), subnormal, where(size < (143 << 23), normal, too_large))
+    return (y | (bits >> 16 & 0x8000)).to("trunc", I16).to("bitcast", HALF)

@@ -230,15 +230,16 @@ def exp(x: Register) -> Register:
     return full_exp(x)
 
 
-NO_MORE_THAN_MINUS_ONE = Numbers((-18.0,), (-40.0,))
-"""Where e^x - 1 has become -1."""
+EXPM1_RANGE = Numbers((-18.0, 89.0), (-40.0, 710.0))
+"""Where e^x - 1 has become -1 and infinite; within, 2^(n-1) is a normal number."""
 
 
 @instructions
 def expm1(x: Register) -> Register:
     """e^x - 1 = 2 (2^(n-1) q + (2^(n-1) - 1/2)) with q = e^r - 1; the products with powers of two are exact."""
     fmt = format_of(x)
-    bits, r, rest = split_exponent(at_least(at_most(x, HIGHEST.of(x)[0]), NO_MORE_THAN_MINUS_ONE.of(x)[0]))
+    lowest, highest = EXPM1_RANGE.of(x)
+    bits, r, rest = split_exponent(at_least(at_most(x, highest), lowest))
     q = r + fma(r * r, EXP(r), rest)
     half_power = power_of_two(bits - (fmt.shifter_bits - fmt.bias + 1), x)
     y = fma(half_power, q, half_power - 0.5)
