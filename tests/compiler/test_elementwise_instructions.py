@@ -186,7 +186,7 @@ def test_every_elementwise_primitive_has_instructions() -> None:
     assert {op.name for op in ELEMENTWISE if op.primitive} | elementwise.DIRECT == known
 
 
-# ---- conversion ---------------------------------------------------------------------------------------------------
+# ---- conversion ------------------------------------------------------------------------------------------------------
 
 
 def cast_task(given: DType, wanted: DType) -> Task:

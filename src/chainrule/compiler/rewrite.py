@@ -49,9 +49,17 @@ class Rewrite:
         return made
 
     def finished(self, outputs: Sequence[Value] | None = None) -> Graph:
-        """The new graph; its outputs stand for those of the old one, or for the given values."""
+        """The new graph; its outputs stand for those of the old one, or for the given values.
+
+        Values without a name of their own are numbered as they are defined, inputs first, so that equal programs print
+        the same text.
+        """
         self.new.outputs = [self.values[y] for y in (self.old.outputs if outputs is None else outputs)]
         self.new.site = str
+        made = [y for instruction in self.new for y in instruction.results]
+        unnamed = [value for value in (*self.new.inputs, *made) if value.name.isdecimal()]
+        for number, value in enumerate(unnamed, 1):
+            value.name = str(number)
         return self.new
 
 

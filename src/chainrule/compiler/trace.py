@@ -202,6 +202,8 @@ class Tracer:
                 self._adopt(x)
             symbol: Any = x.value
             return symbol.value
+        if isinstance(x, Symbol):
+            return x.value
         if isinstance(x, np.ndarray | np.generic):
             array = np.asarray(x)
             return self.graph.constant(array, dtype_of(array.dtype))

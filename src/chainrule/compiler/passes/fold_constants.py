@@ -42,20 +42,28 @@ class _Folding:
         """Remember the elements of a value."""
         self.known[value] = array
         if is_uniform(array):
-            self.uniform[value] = array.reshape(-1)[:1].reshape(())
+            self.uniform[value] = number_of(array)
 
     def folded(self) -> Graph:
         for instruction in self.graph:
-            inputs = self.rewrite.at(instruction)
-            number = self.number(instruction, inputs) if len(instruction.results) == 1 else None
-            if number is not None:
-                self.uniform[self.stretched(instruction, inputs, number)] = number
-            elif self.is_worth_it(instruction, inputs):
-                arrays = [self.known[x] if isinstance(x, Value) else x for x in inputs]
-                self.rewrite.replace(instruction, [self.constant(evaluate(instruction, arrays)[0], instruction.result)])
-            else:
-                self.rewrite.keep(instruction, self.with_numbers(instruction, inputs))
+            self.fold(instruction)
         return self.rewrite.finished()
+
+    def fold(self, instruction: Instruction) -> None:
+        """Let a constant stand for the result if it is known; else repeat the instruction, with the numbers it reads."""
+        inputs = self.rewrite.at(instruction)
+        number = self.number(instruction, inputs)
+        if number is not None:
+            self.replace(instruction, inputs, number)
+            return
+        inputs = self.with_numbers(instruction, inputs)
+        array = self.array(instruction, inputs)
+        if array is None:
+            self.rewrite.keep(instruction, inputs)
+        elif is_uniform(array):
+            self.replace(instruction, inputs, number_of(array))
+        else:
+            self.rewrite.replace(instruction, [self.constant(array, instruction.result)])
 
     def constant(self, array: Array, y: Value) -> Value:
         """A new constant of the element type of a value."""
@@ -63,20 +71,21 @@ class _Folding:
         self.note(value, array)
         return value
 
-    def is_worth_it(self, instruction: Instruction, inputs: tuple[Operand, ...]) -> bool:
-        """True if all inputs are known, and the result is neither large nor larger than they are together."""
+    def array(self, instruction: Instruction, inputs: tuple[Operand, ...]) -> Array | None:
+        """The result, if all inputs are known, and it is neither large nor larger than they are together."""
         y = instruction.results[0]
-        if len(instruction.results) > 1 or size_of(y) >= MOST_BYTES:
-            return False
-        if not all(x in self.known for x in inputs if isinstance(x, Value)):
-            return False
-        return prod(y.shape) <= sum([prod(x.shape) for x in inputs if isinstance(x, Value)])
+        if len(instruction.results) > 1:
+            return None
+        sizes = [prod(x.shape) if x in self.known else -1 for x in inputs if isinstance(x, Value)]
+        if -1 in sizes or prod(y.shape) > sum(sizes) or size_of(y) >= MOST_BYTES:
+            return None
+        return evaluate(instruction, [self.known[x] if isinstance(x, Value) else x for x in inputs])[0]
 
     # ---- uniform values --------------------------------------------------------------------------------------
 
     def number(self, instruction: Instruction, inputs: tuple[Operand, ...]) -> Array | None:
         """The one number that a result's elements all are; None if they differ or are not known."""
-        op, y = instruction.op, instruction.result
+        op, y = instruction.op, instruction.results[0]
         if op.name == "zeros":
             return np.zeros((), numpy_dtype(y.dtype))
         if op.views or op.name == "clone":  # each element is one of the input's
@@ -96,17 +105,18 @@ class _Folding:
         numbers = [self.uniform[x] if isinstance(x, Value) else x for x in inputs]
         return evaluate(alone.instructions[0], numbers)[0]
 
-    def stretched(self, instruction: Instruction, inputs: tuple[Operand, ...], number: Array) -> Value:
-        """Let a constant without axes stand for a uniform result, stretched if it has axes."""
-        y, new = instruction.result, self.rewrite.new
-        is_stretched = instruction.op.name == "broadcast_to" and inputs[0] in new.constants and not inputs[0].shape
-        if instruction.op.name == "zeros" or is_stretched:
-            return self.rewrite.keep(instruction).result
-        value = self.constant(number, y)
-        if y.shape:
-            value = new.call(CATALOGUE["broadcast_to"], value, shape=y.shape)
-        self.rewrite.replace(instruction, [value])
-        return value
+    def replace(self, instruction: Instruction, inputs: tuple[Operand, ...], number: Array) -> None:
+        """Let a constant without axes stand for a uniform result; stretched, if the result has axes."""
+        y, (first, *_) = instruction.result, (*inputs, None)
+        is_stretched = instruction.op.name == "broadcast_to" and isinstance(first, Value) and not first.shape
+        if instruction.op.name == "zeros" or (is_stretched and first in self.known):
+            value = self.rewrite.keep(instruction, inputs).result
+        else:
+            value = self.constant(number, y)
+            if y.shape:
+                value = self.rewrite.new.call(CATALOGUE["broadcast_to"], value, shape=y.shape)
+            self.rewrite.replace(instruction, [value])
+        self.uniform[value] = number
 
     def with_numbers(self, instruction: Instruction, inputs: tuple[Operand, ...]) -> tuple[Operand, ...]:
         """The operands of an elementwise operator, the uniform ones as numbers where that changes no type or shape."""
@@ -116,7 +126,7 @@ class _Folding:
         for i, x in enumerate(inputs):
             if isinstance(x, Value) and x in self.uniform and input_name(op, i) in op.promotes:
                 trial = (*inputs[:i], self.uniform[x].item(), *inputs[i + 1 :])
-                if types(instruction, trial) == types(instruction, inputs):
+                if any(isinstance(x, Value) for x in trial) and types(instruction, trial) == types(instruction, inputs):
                     inputs = trial
         return inputs
 
@@ -125,6 +135,11 @@ def types(instruction: Instruction, inputs: tuple[Operand, ...]) -> Any:
     """The shapes and element types of the results, and the element type in which they are computed."""
     operands = [abstract(x) for x in inputs]
     return results_of(instruction.op, operands, instruction.params), operand_type(instruction.op, operands)
+
+
+def number_of(array: Array) -> Array:
+    """The first element, as an array without axes."""
+    return array.reshape(-1)[:1].reshape(())
 
 
 def is_uniform(array: Array) -> bool:

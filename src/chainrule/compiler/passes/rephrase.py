@@ -72,8 +72,10 @@ def _place_of_extreme(rewrite: Rewrite, instruction: Instruction) -> Value | Non
         x = m.reshape(x, shape=(prod(x.shape),))
     at = 0 if axis is None else normal_axis(axis, x.ndim)
     size = x.shape[at]
-    extreme = m.amax(x, axis=(at,), keepdims=True) if instruction.op.name == "argmax" else m.amin(
-        x, axis=(at,), keepdims=True
+    extreme = (
+        m.amax(x, axis=(at,), keepdims=True)
+        if instruction.op.name == "argmax"
+        else m.amin(x, axis=(at,), keepdims=True)
     )
     hit = m.eq(x, extreme)
     if x.dtype.is_floating_point:

@@ -104,7 +104,7 @@ class Elements:
 
     def computed(self, value: Value, place: Place) -> Typed:
         view = self.views[value]
-        if view.root in self.pointers and not (value.maker and value.maker in self.group.instructions):
+        if view.root in self.pointers and view.root.maker not in self.group.instructions:
             return self.load(view, place, value.dtype)
         constant = value.graph.constants.get(value)
         if constant is not None and constant.size == 1:

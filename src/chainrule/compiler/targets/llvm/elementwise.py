@@ -14,7 +14,7 @@ from math import nan
 from typing import TypeAlias
 
 from chainrule.compiler.targets.llvm import vector_maths
-from chainrule.compiler.targets.llvm.registers import Register, fma, repeat_while, where
+from chainrule.compiler.targets.llvm.registers import Register, at_least, at_most, fma, repeat_while, where
 from chainrule.compiler.targets.llvm.text import F32, F64, HALF, I1, I8, I16, I32, I64, Function, Type, Value, literal
 from chainrule.dtypes import DType, bool_, float16, float32, float64
 from chainrule.errors import UnsupportedError
@@ -82,20 +82,21 @@ def sign(x: Register) -> Register:
 
 
 def maximum(a: Register, b: Register) -> Register:
-    """The larger; nan if one is. A comparison and a choice like this are one instruction of x86 that returns nan for
-    a nan in a: only a nan in b is left to be seen to, and a number that is written here is none."""
-    if a.is_literal:
-        a, b = b, a
-    larger = where(a.compare("ugt", "", b), a, b)
-    return larger if b.is_literal and b.value != b.constant(nan).value else where(b.is_nan, b, larger)
+    """The larger; nan if one is."""
+    return nan_of_both(at_least, a, b)
 
 
 def minimum(a: Register, b: Register) -> Register:
     """The smaller; nan if one is."""
+    return nan_of_both(at_most, a, b)
+
+
+def nan_of_both(choose: Formula, a: Register, b: Register) -> Register:
+    """What `choose` gives, which returns a nan in a, and a nan in b as well: a number known now is none."""
     if a.is_literal:
         a, b = b, a
-    smaller = where(a.compare("ult", "", b), a, b)
-    return smaller if b.is_literal and b.value != b.constant(nan).value else where(b.is_nan, b, smaller)
+    chosen = choose(a, b)
+    return chosen if b.is_literal and b.value != b.constant(nan).value else where(b.is_nan, b, chosen)
 
 
 def truncated_remainder(a: Register, b: Register) -> Register:
@@ -294,11 +295,11 @@ def cast(x: Register, given: DType, wanted: DType) -> Register:
     """
     if given is wanted:
         return x
+    if given is float16:
+        return cast(from_half(x), float32, wanted)
     type = TYPES[wanted.name]
     if wanted.kind == "b":
         return x.differs(0)
-    if given is float16:
-        return cast(from_half(x), float32, wanted)
     if wanted is float16:
         return to_half(to_odd(x) if given is float64 else cast(x, given, float32))
     if given.kind == "f":

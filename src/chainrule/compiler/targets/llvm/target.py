@@ -18,17 +18,19 @@ from chainrule.compiler import interpret
 from chainrule.compiler.fuse import Group, fuse, structure
 from chainrule.compiler.ir import Graph, Instruction, Value, size_of
 from chainrule.compiler.recorded import Part
+from chainrule.compiler.targets.llvm.elementwise import FLOATS
 from chainrule.compiler.targets.llvm.entry import ArgumentSpec, globals_of_entry, make_callable, make_entry
 from chainrule.compiler.targets.llvm.epochs import Batch, batches_of, write_epochs
 from chainrule.compiler.targets.llvm.kernels import NAME, Kernel, kernels_of, worked_on
 from chainrule.compiler.targets.llvm.machine import Machine, host
 from chainrule.compiler.targets.llvm.native import Native, compile_text
 from chainrule.compiler.targets.llvm.text import I8, PTR, Function, module_text
+from chainrule.ops.catalogue import CATALOGUE
 from chainrule.tensor.arrays import numpy_dtype
 from chainrule.tensor.graph import Array
 
 ALIGNMENT = 64
-DIRECT: frozenset[str] = frozenset(("mT",))
+DIRECT = frozenset(("mT", *[name for name in FLOATS if name in CATALOGUE and not CATALOGUE[name].primitive]))
 """Operators that are no primitives, and that the kernels compute as they are."""
 
 

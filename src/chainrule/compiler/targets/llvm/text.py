@@ -329,7 +329,37 @@ class Function:
             f"call void @{name}({value.typed}, {addresses.type} align {value.type.bytes} {addresses}, {mask.typed})"
         )
 
+    # ---- memory that threads share ----------------------------------------------------------------------------
+
+    def atomic_load(self, pointer: Value, type: Type, order: str = "acquire") -> Value:
+        """A scalar that other threads may be writing; order: monotonic, acquire or seq_cst."""
+        return self.value(f"load atomic {type}, ptr {pointer} {order}, align {type.bytes}", type)
+
+    def atomic_store(self, value: Value, pointer: Value, order: str = "release") -> None:
+        """Write a scalar that other threads may be reading; order: monotonic, release or seq_cst."""
+        self.line(f"store atomic {value.typed}, ptr {pointer} {order}, align {value.type.bytes}")
+
+    def atomic_update(self, operation: str, pointer: Value, value: Value, order: str = "seq_cst") -> Value:
+        """xchg, add, sub ... a value to memory in one step; returns what was there before."""
+        return self.value(f"atomicrmw {operation} ptr {pointer}, {value.typed} {order}", value.type)
+
     # ---- control --------------------------------------------------------------------------------------------
+
+    def jump(self, label: str) -> None:
+        """End this block; go on at that label."""
+        self.line(f"br label %{label}")
+
+    def branch(self, condition: Value, yes: str, no: str) -> None:
+        """End this block; go on at one of two labels."""
+        self.line(f"br {condition.typed}, label %{yes}, label %{no}")
+
+    def call_at(self, address: Value, result: Type, *args: Value) -> Value:
+        """A call of the function at an address."""
+        text = f"call {result} {address}({', '.join([a.typed for a in args])})"
+        if result == VOID:
+            self.line(text)
+            return Value("void", VOID)
+        return self.value(text, result)
 
     def loop(
         self, start: int | Value, stop: int | Value, step: int = 1, carry: Sequence[Value] = (), name: str = "loop"

@@ -1,0 +1,402 @@
+"""Fork and join: the machine code by which a program divides a kernel's units between threads.
+
+A program calls, through the address that stands first in the pool,
+
+    void cr_parallel(ptr pool, ptr kernel, ptr context, i64 units)
+
+which calls `kernel(ptr context, i64 begin, i64 end)` on ranges that cover 0 ... units, and returns when all are
+done. The ranges depend on the units and the number of threads only; which thread works on which does not matter, if
+what a kernel does for a unit depends on nothing but that unit. `emit_parallel` writes the call.
+
+**A job** is cut into chunks, and whoever is free takes the next: a worker that the system lets wait delays nobody,
+the caller goes on alone. One word says what is left: how many chunks there are, how many were taken from the front
+(by the caller) and from the back (by workers); an atomic addition takes one and tells which. So with two threads a
+thread finds in its cache what it had there in the kernel before. Only who has taken a chunk reads the job, and the
+caller changes it only when all chunks are done: nobody is ever late for a job.
+
+**Waiting** is spinning for about 20 us, then sleeping on a lock of Python's C API, which is a semaphore on every
+platform. Who wants to sleep says so and then looks once more for a reason to stay up; who gives a reason looks
+afterwards for sleepers. Both in one order for all threads (seq_cst), so one of them sees the other.
+
+Several callers at once: the first has the team, the others work alone. So does a kernel that divides its own work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import IntEnum
+
+from chainrule.compiler.targets.llvm.machine import Machine
+from chainrule.compiler.targets.llvm.text import I32, I64, PTR, VOID, Function, Type, Value, literal, module_text
+
+LINE = 16
+"""Words between what different threads write: two cache lines, since processors fetch them in pairs."""
+
+CHUNKS_PER_THREAD = 4
+"""How finely a job is cut. Finer: less waiting at the end when one core is slower. Coarser: fewer calls."""
+
+
+class Word(IntEnum):
+    """The layout of a pool: places in it, counted in words of eight bytes. It begins on a cache line of its own."""
+
+    PARALLEL = 0  # address of cr_parallel
+    THREADS = 1  # address of the number of threads, an i64 (chainrule.compiler.threads)
+    HIRE = 2  # address of a function `void ()` that starts the missing workers
+    WORKERS = 3  # how many were started
+    BEDS = 4  # address of the workers' beds, LINE words each
+    SPINS = 5  # rounds of spinning before sleep
+    BED = LINE  # the caller's bed
+    TAKEN = 2 * LINE  # 1 while a caller has the team
+    TICKETS = 3 * LINE  # chunks, and how many were taken
+    KERNEL = 3 * LINE + 1  # the job: what to call,
+    CONTEXT = 3 * LINE + 2  # with which context,
+    SHARE = 3 * LINE + 3  # on how many units at least in a chunk,
+    REST = 3 * LINE + 4  # in how many chunks on one more,
+    MODE = 3 * LINE + 5  # and how the caller rounds and treats subnormal numbers
+    PENDING = 4 * LINE  # chunks that the caller waits for, less those that workers have done
+    END = 5 * LINE
+
+
+class Bed(IntEnum):
+    """The layout of where a thread sleeps, in words."""
+
+    ASLEEP = 0  # 1 from when it wants to sleep until somebody has decided to wake it
+    LOCK = 1  # a lock that is taken: the sleeper waits for it
+    POOL = 2  # of a worker: its pool,
+    NUMBER = 3  # and which worker it is, from 0
+
+
+# Tickets: 20 bits each for what was taken from the front, what from the back, and the number of chunks. Threads that
+# find nothing have counted too; at most once each, so no field runs over.
+_BITS = 20
+_FRONT, _BACK, _CHUNKS = 0, _BITS, 2 * _BITS
+CLOSED = -(1 << 63) | ((1 << _BITS) - 1) << _CHUNKS
+"""Tickets that tell the workers to end: there is always something to take, and the sign says what."""
+
+
+def emit_parallel(f: Function, pool: Value, kernel_name: str, context: Value, units: int) -> None:
+    """Write into a program: call a kernel of the same module on all units, divided between the pool's threads.
+
+    A program that has such a call releases the GIL (and holds its own lock): the first one starts Python threads.
+
+    Args:
+        f: the function that is being written.
+        pool: the address of the pool, `Pool.current().address`; null at run time: the kernel is called here, once.
+        kernel_name: a function `void (ptr context, i64 begin, i64 end)`; what it does for a unit may not depend on
+            the others of its range, nor on the thread. It keeps the floating-point mode.
+        context: what the kernel gets as its first argument.
+        units: how many, at least 1.
+    """
+    assert units >= 1, f"{kernel_name}: {units} units"
+    alone, team, after = (f.fresh(name) for name in ("alone", "team", "after"))
+    first, last = literal(0, I64), literal(units, I64)
+    f.branch(f.compare("eq", pool, Value("null", PTR)), alone, team)
+    f.begin(alone)
+    f.call(kernel_name, VOID, context, first, last)
+    f.jump(after)
+    f.begin(team)
+    f.call_at(f.load(f.at(pool, Word.PARALLEL, PTR), PTR), VOID, pool, Value(f"@{kernel_name}", PTR), context, last)
+    f.jump(after)
+    f.begin(after)
+
+
+def fork_join_text(machine: Machine) -> str:
+    """The module: cr_parallel, and what the pool's owner calls: cr_worker, cr_close, cr_spin."""
+    writers = (_write_parallel, _write_worker, _write_close, _write_spin, _write_chunk, _write_wake)
+    return module_text([write(machine) for write in writers])
+
+
+# ---- the caller ---------------------------------------------------------------------------------------------------
+
+
+def _write_parallel(machine: Machine) -> Function:
+    """`void cr_parallel(ptr pool, ptr kernel, ptr context, i64 units)`, see above."""
+    params = [("pool", PTR), ("kernel", PTR), ("context", PTR), ("units", I64)]
+    f = _function("cr_parallel", params, machine)
+    pool, kernel, context, units = (f[name] for name, _ in params)
+    mode = _read_mode(f, machine)
+    f.branch(f.compare("slt", units, ONE), "nothing", "some")
+
+    f.begin("some")
+    threads = f.atomic_load(_load(f, pool, Word.THREADS, PTR), I64, "monotonic")
+    one_thread = f.compare("sle", threads, ONE)
+    most = f.select(one_thread, ONE, f.mul(threads, literal(CHUNKS_PER_THREAD, I64)))
+    chunks = f.call("llvm.smin.i64", I64, units, most)
+    share, rest = f.div(units, chunks), f.rem(units, chunks)
+    f.branch(f.compare("eq", chunks, ONE), "alone", "ask")
+
+    f.begin("ask")
+    taken = f.atomic_update("xchg", f.at(pool, Word.TAKEN, I64), ONE, "acquire")
+    f.branch(f.compare("eq", taken, ZERO), "team", "alone")
+
+    f.begin("alone")
+    loop = f.loop(ZERO, chunks)
+    f.call("cr_chunk", VOID, kernel, context, share, rest, loop.index)
+    f.close(loop)
+    f.jump("nothing")
+
+    f.begin("team")
+    helpers = f.sub(threads, ONE)
+    f.branch(f.compare("slt", _load(f, pool, Word.WORKERS), helpers), "hire", "publish")
+    f.begin("hire")
+    f.call_at(_load(f, pool, Word.HIRE, PTR), VOID)
+    f.jump("publish")
+
+    f.begin("publish")
+    job = {Word.KERNEL: kernel, Word.CONTEXT: context, Word.SHARE: share, Word.REST: rest, Word.MODE: mode}
+    for word, value in job.items():
+        f.store(value, f.at(pool, word, I64))
+    # The first chunk is the caller's own.
+    fresh = f.bits("or", f.bits("shl", chunks, literal(_CHUNKS, I64)), literal(1 << _FRONT, I64))
+    f.atomic_store(fresh, f.at(pool, Word.TICKETS, I64), "seq_cst")
+    _wake_workers(f, pool, f.call("llvm.smin.i64", I64, helpers, f.sub(chunks, ONE)))
+    f.jump("work")
+
+    f.begin("work")
+    loop = f.loop(ZERO, chunks)  # at most; it is left when nothing is left
+    f.call("cr_chunk", VOID, kernel, context, share, rest, loop.index)
+    tickets = f.atomic_update("add", f.at(pool, Word.TICKETS, I64), literal(1 << _FRONT, I64), "monotonic")
+    f.branch(_something_left(f, tickets), "again", "join")
+    f.begin("again")
+    f.close(loop)
+    f.line("unreachable")
+
+    f.begin("join")
+    missing = f.sub(chunks, _field(f, tickets, _FRONT))  # only the caller takes from the front
+    f.branch(f.compare("eq", missing, ZERO), "done", "settle")
+    f.begin("settle")
+    before = f.atomic_update("add", f.at(pool, Word.PENDING, I64), missing)
+    f.branch(f.compare("eq", f.add(before, missing), ZERO), "done", "wait")
+    f.begin("wait")
+    _wait(f, pool, f.at(pool, Word.BED, I64), lambda: _nothing_pending(f, pool), machine, reason="done")
+    f.jump("wait")  # woken by the worker that was last in an earlier job, or in this one
+
+    f.begin("done")
+    f.atomic_store(ZERO, f.at(pool, Word.TAKEN, I64))
+    f.jump("nothing")
+    f.begin("nothing")
+    f.ret()
+    return f
+
+
+def _nothing_pending(f: Function, pool: Value) -> Value:
+    return f.compare("eq", f.atomic_load(f.at(pool, Word.PENDING, I64), I64, "seq_cst"), ZERO)
+
+
+def _wake_workers(f: Function, pool: Value, count: Value) -> None:
+    """Wake the first `count` (at least 1) of those who sleep."""
+    beds = _load(f, pool, Word.BEDS, PTR)
+    loop = f.loop(ZERO, count)
+    f.call("cr_wake", VOID, f.at(beds, f.mul(loop.index, literal(LINE, I64)), I64))
+    f.close(loop)
+
+
+# ---- a worker -----------------------------------------------------------------------------------------------------
+
+
+def _write_worker(machine: Machine) -> Function:
+    """`void cr_worker(ptr bed)`: a worker's life; returns when the pool closes."""
+    f = _function("cr_worker", [("bed", PTR)], machine)
+    bed = f["bed"]
+    pool = _load(f, bed, Bed.POOL, PTR)
+    mode = f.value("alloca i64", PTR)
+    f.store(_read_mode(f, machine), mode)
+    cell = f.value("alloca i32", PTR)
+    tickets, pending = f.at(pool, Word.TICKETS, I64), f.at(pool, Word.PENDING, I64)
+    last = f.sub(_load(f, bed, Bed.NUMBER), literal(-1, I64))
+    f.jump("idle")
+
+    f.begin("idle")
+    threads = f.atomic_load(_load(f, pool, Word.THREADS, PTR), I64, "monotonic")
+    f.branch(f.compare("slt", last, threads), "wanted", "unwanted")
+    f.begin("wanted")
+    _spin(f, pool, lambda: _something_left(f, f.atomic_load(tickets, I64, "monotonic")), machine, reason="take")
+    f.jump("unwanted")
+    f.begin("unwanted")
+    _sleep(f, bed, lambda: _something_left(f, f.atomic_load(tickets, I64, "seq_cst")), reason="take")
+    f.jump("idle")
+
+    f.begin("take")
+    taken = f.atomic_update("add", tickets, literal(1 << _BACK, I64), "acquire")
+    f.branch(f.compare("slt", taken, ZERO), "end", "look")
+    f.begin("look")
+    f.branch(_something_left(f, taken), "work", "idle")
+
+    f.begin("work")
+    wanted = _load(f, pool, Word.MODE)
+    f.branch(f.compare("eq", wanted, f.load(mode, I64)), "call", "adapt")
+    f.begin("adapt")
+    _write_mode(f, wanted, cell, machine)
+    f.store(wanted, mode)
+    f.jump("call")
+    f.begin("call")
+    number = f.sub(f.sub(_field(f, taken, _CHUNKS), ONE), _field(f, taken, _BACK))
+    job = [_load(f, pool, Word.KERNEL, PTR), _load(f, pool, Word.CONTEXT, PTR)]
+    f.call("cr_chunk", VOID, *job, _load(f, pool, Word.SHARE), _load(f, pool, Word.REST), number)
+    before = f.atomic_update("sub", pending, ONE)
+    f.branch(f.compare("eq", before, ONE), "finished", "idle")
+    f.begin("finished")  # the caller is waiting for this very chunk
+    f.call("cr_wake", VOID, f.at(pool, Word.BED, I64))
+    f.jump("idle")
+
+    f.begin("end")
+    f.ret()
+    return f
+
+
+# ---- the pool's owner ---------------------------------------------------------------------------------------------
+
+
+def _write_close(machine: Machine) -> Function:
+    """`i64 cr_close(ptr pool)`: end the workers; from then on callers work alone. 0: a caller has the team, no change."""
+    f = _function("cr_close", [("pool", PTR)], machine, I64)
+    pool = f["pool"]
+    taken = f.atomic_update("xchg", f.at(pool, Word.TAKEN, I64), ONE, "acquire")
+    f.branch(f.compare("eq", taken, ZERO), "close", "busy")
+    f.begin("close")
+    f.atomic_store(literal(CLOSED, I64), f.at(pool, Word.TICKETS, I64), "seq_cst")
+    workers = _load(f, pool, Word.WORKERS)
+    f.branch(f.compare("eq", workers, ZERO), "closed", "wake")
+    f.begin("wake")
+    _wake_workers(f, pool, workers)
+    f.jump("closed")
+    f.begin("closed")
+    f.ret(ONE)
+    f.begin("busy")
+    f.ret(ZERO)
+    return f
+
+
+def _write_spin(machine: Machine) -> Function:
+    """`void cr_spin(i64 rounds)`: spin, at least once; to measure how long a round takes."""
+    f = _function("cr_spin", [("rounds", I64)], machine)
+    loop = f.loop(ZERO, f["rounds"])
+    _pause(f, machine)
+    f.close(loop)
+    f.ret()
+    return f
+
+
+# ---- chunks -------------------------------------------------------------------------------------------------------
+
+
+def _write_chunk(machine: Machine) -> Function:
+    """`void cr_chunk(kernel, context, share, rest, number)`: call a kernel on a chunk; the first `rest` have one more."""
+    params = [("kernel", PTR), ("context", PTR), ("share", I64), ("rest", I64), ("number", I64)]
+    f = _function("cr_chunk", params, machine, linkage="internal")
+    kernel, context, share, rest, number = (f[name] for name, _ in params)
+    begin = f.add(f.mul(number, share), f.call("llvm.smin.i64", I64, number, rest))
+    one_more = f.convert("zext", f.compare("slt", number, rest), I64)
+    f.call_at(kernel, VOID, context, begin, f.add(begin, f.add(share, one_more)))
+    f.ret()
+    return f
+
+
+def _field(f: Function, tickets: Value, place: int) -> Value:
+    shifted = f.bits("lshr", tickets, literal(place, I64)) if place else tickets
+    return f.bits("and", shifted, literal((1 << _BITS) - 1, I64))
+
+
+def _something_left(f: Function, tickets: Value) -> Value:
+    taken = f.add(_field(f, tickets, _FRONT), _field(f, tickets, _BACK))
+    return f.compare("ult", taken, _field(f, tickets, _CHUNKS))
+
+
+# ---- waiting ------------------------------------------------------------------------------------------------------
+
+
+def _spin(f: Function, pool: Value, ready: Callable[[], Value], machine: Machine, *, reason: str) -> None:
+    """Spin until it is ready, then go to the block `reason`; go on here when it took too long."""
+    still = f.fresh("still")
+    loop = f.loop(ZERO, _load(f, pool, Word.SPINS))
+    f.branch(ready(), reason, still)
+    f.begin(still)
+    _pause(f, machine)
+    f.close(loop)
+
+
+def _sleep(f: Function, bed: Value, ready: Callable[[], Value], *, reason: str) -> None:
+    """Sleep until woken and go on here; or go to the block `reason` if it is ready after all."""
+    up, down, caught, asleep = (f.fresh(name) for name in ("up", "down", "caught", "asleep"))
+    sleeps = f.at(bed, Bed.ASLEEP, I64)
+    lock = _load(f, bed, Bed.LOCK, PTR)
+    f.atomic_update("xchg", sleeps, ONE)
+    f.branch(ready(), up, down)
+    f.begin(down)
+    f.call("PyThread_acquire_lock", I32, lock, literal(1, I32))
+    f.jump(asleep)
+    f.begin(up)
+    still = f.atomic_update("xchg", sleeps, ZERO)
+    f.branch(f.compare("eq", still, ONE), reason, caught)
+    f.begin(caught)  # somebody has decided to wake us: the lock will be released, and has to be taken again
+    f.call("PyThread_acquire_lock", I32, lock, literal(1, I32))
+    f.jump(reason)
+    f.begin(asleep)
+
+
+def _wait(
+    f: Function, pool: Value, bed: Value, ready: Callable[[], Value], machine: Machine, *, reason: str
+) -> None:
+    """Spin, then sleep; to the block `reason` when it is ready, on here when woken."""
+    _spin(f, pool, ready, machine, reason=reason)
+    _sleep(f, bed, ready, reason=reason)
+
+
+def _write_wake(machine: Machine) -> Function:
+    """`void cr_wake(ptr bed)`: wake who sleeps there, if somebody does."""
+    f = _function("cr_wake", [("bed", PTR)], machine, linkage="internal")
+    sleeps = f.at(f["bed"], Bed.ASLEEP, I64)
+    f.branch(f.compare("eq", f.atomic_load(sleeps, I64, "seq_cst"), ONE), "asleep", "awake")
+    f.begin("asleep")
+    before = f.atomic_update("xchg", sleeps, ZERO)
+    f.branch(f.compare("eq", before, ONE), "wake", "awake")
+    f.begin("wake")
+    f.call("PyThread_release_lock", VOID, _load(f, f["bed"], Bed.LOCK, PTR))
+    f.jump("awake")
+    f.begin("awake")
+    f.ret()
+    return f
+
+
+def _pause(f: Function, machine: Machine) -> None:
+    """Tell the processor that this is a waiting loop; for some ten cycles it does less."""
+    if machine.is_x86:
+        f.call("llvm.x86.sse2.pause", VOID)
+    else:  # `yield` does nothing on most; a barrier waits about as long as x86's `pause`
+        f.call("llvm.aarch64.isb", VOID, literal(15, I32))
+
+
+# ---- the floating-point mode --------------------------------------------------------------------------------------
+
+
+def _read_mode(f: Function, machine: Machine) -> Value:
+    """This thread's MXCSR without its sticky flags, or its FPCR, as an i64."""
+    if not machine.is_x86:
+        return f.call("llvm.aarch64.get.fpcr", I64)
+    cell = f.value("alloca i32", PTR)
+    f.call("llvm.x86.sse.stmxcsr", VOID, cell)
+    return f.bits("and", f.convert("zext", f.load(cell, I32), I64), literal(~0x3F & 0xFFFF, I64))
+
+
+def _write_mode(f: Function, mode: Value, cell: Value, machine: Machine) -> None:
+    if not machine.is_x86:
+        f.call("llvm.aarch64.set.fpcr", VOID, mode)
+        return
+    f.store(f.convert("trunc", mode, I32), cell)
+    f.call("llvm.x86.sse.ldmxcsr", VOID, cell)
+
+
+# ---- words --------------------------------------------------------------------------------------------------------
+
+ZERO, ONE = literal(0, I64), literal(1, I64)
+
+
+def _function(
+    name: str, params: list[tuple[str, Type]], machine: Machine, result: Type = VOID, *, linkage: str = ""
+) -> Function:
+    return Function(name, params, result, linkage=linkage, attributes=f"nounwind {machine.attributes}")
+
+
+def _load(f: Function, base: Value, word: int, type: Type = I64) -> Value:
+    """A word that changes only while this thread cannot be reading it."""
+    return f.load(f.at(base, word, I64), type)
