@@ -72,6 +72,10 @@ class TraceError(ChainruleError, RuntimeError):
     """Something that a compiled program cannot do, with the line where it was asked for."""
 
 
+class IllegalGraphError(ChainruleError, AssertionError):
+    """A compiler's graph that breaks a rule of graphs: our own mistake, found before it becomes a wrong number."""
+
+
 class StateError(ChainruleError, RuntimeError):
     """A state dictionary or checkpoint that does not fit the object it is loaded into."""
 

@@ -88,6 +88,51 @@ def norm(x: Any, p: float = 2.0, axis: Any = None, keepdims: bool = False) -> An
     return torch.linalg.vector_norm(x, p, dim=axis, keepdim=keepdims)
 
 
+def in_steps(cell: Callable[[Any, Any], Any], x: Any, first: Any) -> list[Any]:
+    """The state before the first and after each step."""
+    states = [first]
+    for step in x:
+        states.append(cell(step, states[-1]))
+    return states
+
+
+def lstm(x: Any, h0: Any, c0: Any, w_hh: Any) -> Any:
+    unit = torch.eye(x.shape[2], dtype=x.dtype)
+    states = in_steps(lambda step, hc: torch.lstm_cell(step, hc, unit, w_hh), x, (h0, c0))
+    return torch.stack([torch.stack([hc[k] for hc in states]) for k in (0, 1)])
+
+
+def gru(x: Any, h0: Any, w_hh: Any, b_hh: Any = None) -> Any:
+    unit, none = torch.eye(x.shape[2], dtype=x.dtype), torch.zeros(x.shape[2], dtype=x.dtype)
+    b_hh = none if b_hh is None else b_hh
+    return torch.stack(in_steps(lambda step, h: torch.gru_cell(step, h, unit, w_hh, none, b_hh), x, h0))
+
+
+def rnn(x: Any, h0: Any, w_hh: Any, nonlinearity: str = "tanh") -> Any:
+    unit = torch.eye(x.shape[2], dtype=x.dtype)
+    cell = torch.rnn_relu_cell if nonlinearity == "relu" else torch.rnn_tanh_cell
+    return torch.stack(in_steps(lambda step, h: cell(step, h, unit, w_hh), x, h0))
+
+
+def attention_weights(query: Any, key: Any, attn_mask: Any = None, **options: Any) -> Any:
+    every = torch.eye(key.shape[-2], dtype=key.dtype).expand(*key.shape[:-1], key.shape[-2])
+    return F.scaled_dot_product_attention(query, key, every, attn_mask, **options)
+
+
+def max_pool2d(x: Any, kernel: Any, **options: Any) -> Any:
+    return F.max_pool2d(x, kernel, **options)
+
+
+def max_pool2d_input(c: Any, x: Any, top: Any, kernel: Any, **options: Any) -> Any:
+    leaf = x.detach().requires_grad_()
+    return torch.autograd.grad(F.max_pool2d(leaf, kernel, **options), leaf, c, create_graph=True)[0]
+
+
+def avg_pool2d_input(c: Any, size: Any, kernel: Any, **options: Any) -> Any:
+    leaf = torch.zeros(*c.shape[:2], *size, dtype=c.dtype, requires_grad=True)
+    return torch.autograd.grad(F.avg_pool2d(leaf, kernel, **options), leaf, c, create_graph=True)[0]
+
+
 def losses(name: str) -> Callable[..., Any]:
     loss = getattr(F, name)
     return lambda x, target, **options: loss(x, target, **options)
@@ -123,6 +168,21 @@ PYTORCH: dict[str, Callable[..., Any]] = {
     "cast": lambda x, dtype: x.to(dtype),
     "linear": F.linear,
     "einsum": lambda *operands, spec: torch.einsum(spec, *operands),
+    "conv2d": F.conv2d,
+    "conv2d_input": lambda c, weight, size, groups=1, **options: torch.nn.grad.conv2d_input(
+        (c.shape[0], weight.shape[1] * groups, *size), weight, c, groups=groups, **options
+    ),
+    "conv2d_weight": lambda c, x, size, groups=1, **options: torch.nn.grad.conv2d_weight(
+        x, (c.shape[1], x.shape[1] // groups, *size), c, groups=groups, **options
+    ),
+    "max_pool2d": max_pool2d,
+    "max_pool2d_input": max_pool2d_input,
+    "avg_pool2d": lambda x, kernel, **options: F.avg_pool2d(x, kernel, **options),
+    "avg_pool2d_input": avg_pool2d_input,
+    "layer_norm": lambda x, weight=None, bias=None, axes=1, eps=1e-5: F.layer_norm(x, x.shape[-axes:], weight, bias, eps),
+    "rms_norm": lambda x, weight=None, axes=1, eps=1e-5: F.rms_norm(x, x.shape[-axes:], weight, eps),
+    "batch_norm": lambda x, weight=None, bias=None, eps=1e-5: F.batch_norm(x, None, None, weight, bias, True, 0.1, eps),
+    "batch_norm_inference": F.batch_norm,
     "mse_loss": losses("mse_loss"),
     "l1_loss": losses("l1_loss"),
     "huber_loss": losses("huber_loss"),
@@ -171,6 +231,12 @@ PYTORCH: dict[str, Callable[..., Any]] = {
     "scatter": lambda x, index, src, axis: torch.scatter(x, axis, index, src),
     "scatter_add": lambda x, index, src, axis: torch.scatter_add(x, axis, index, src),
     "argsort": lambda x, axis=-1, descending=False: torch.argsort(x, dim=axis, descending=descending, stable=True),
+    "embedding": lambda weight, index, padding_idx=None: F.embedding(index, weight, padding_idx),
+    "lstm": lstm,
+    "gru": gru,
+    "rnn": rnn,
+    "attention_weights": attention_weights,
+    "scaled_dot_product_attention": F.scaled_dot_product_attention,
     "one_hot": lambda index, classes, dtype: F.one_hot(index, classes).to(dtype),
 }
 """The PyTorch expression for each operator."""

@@ -12,16 +12,6 @@ from chainrule import nn, optim
 
 MOST_USED = 230
 
-FAMILIES = {
-    "Conv": "convolution", "conv": "convolution", "ConvTranspose": "convolution",
-    "MaxPool": "pooling", "AvgPool": "pooling", "max_pool": "pooling", "avg_pool": "pooling",
-    "AdaptiveAvgPool": "pooling",
-    "BatchNorm": "normalisation", "LayerNorm": "normalisation",
-    "LSTM": "recurrent", "GRU": "recurrent", "RNN": "recurrent",
-    "Transformer": "attention", "Embedding": "embedding",
-}  # fmt: skip
-"""Families of layers that are not built yet: how the last part of a name starts."""
-
 NOT_BUILT = {
     "torch.compile": "the step compiler",
     "torch.distributions.Categorical": "distributions",
@@ -50,9 +40,7 @@ def most_used() -> list[tuple[str, list[str]]]:
 
 
 def reason_to_leave_out(name: str) -> str | None:
-    last = name.rpartition(".")[2]
-    family = next((FAMILIES[start] for start in FAMILIES if last.startswith(start)), None)
-    return NOT_BUILT.get(name) or family
+    return NOT_BUILT.get(name)
 
 
 def resolved(name: str) -> Any:

@@ -1,14 +1,15 @@
 """What this machine can do at best: floating-point operations and bytes a second, measured, and its description.
 
 `python -m chainrule.bench.machine THREADS BYTES...` prints the measurement as JSON; it has a process of its own,
-because BLAS takes its number of threads before it is loaded.
+which may use as many processors as there are threads.
 
-The peak is the best of NumPy's products of square float32 matrices. The bandwidth is that of NumPy's a = a + b over
-arrays which together are as large as those of a row's update: a small network is measured in the cache that holds it.
+The peak is that of a loop of float32 multiply-adds in registers. The bandwidth is that of NumPy's a = a + b over arrays
+which together are as large as those of a row's update: a small network is measured in the cache that holds it.
 """
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import importlib.metadata
 import importlib.util
@@ -27,9 +28,13 @@ import numpy as np
 
 from chainrule.bench.contenders import environment
 from chainrule.bench.processes import processors
+from chainrule.compiler.targets.llvm import machine as llvm_machine
+from chainrule.compiler.targets.llvm.native import compile_text
+from chainrule.compiler.targets.llvm.peak import flops_per_round, peak_text
+from chainrule.compiler.targets.llvm.text import F32
 
-SIZES = (256, 384, 512, 768, 1024)
-MATRIX_SECONDS = 0.15
+ROUNDS = 10_000
+FLOPS_SECONDS = 0.3
 BANDWIDTH_SECONDS = 0.05
 SMALLEST = 1 << 18
 """Bytes below which the calls would be measured, not the memory."""
@@ -42,13 +47,11 @@ class Peak:
     Args:
         threads: how many.
         flops: float32 operations a second.
-        source: what reached that.
         bandwidth: bytes a second that an update reads and writes, by the bytes of the arrays it goes through.
     """
 
     threads: int
     flops: float
-    source: str
     bandwidth: dict[int, float]
 
     def floor(self, flops: int, update_bytes: int, footprint: int) -> tuple[float, str]:
@@ -67,7 +70,7 @@ def peak(threads: int, footprints: Sequence[int]) -> Peak:
         answer = subprocess.run(command, capture_output=True, text=True, check=True, env=environment(threads, "."))
     found = json.loads(answer.stdout)
     bandwidth = {int(footprint): speed for footprint, speed in found["bandwidth"].items()}
-    return Peak(threads, found["flops"], found["source"], bandwidth)
+    return Peak(threads, found["flops"], bandwidth)
 
 
 def description() -> dict[str, str]:
@@ -89,16 +92,14 @@ def _processor() -> str:
     return next(names, platform.processor() or platform.machine())
 
 
-def _matrix_flops() -> tuple[float, str]:
-    """The best product's operations a second, and which it was."""
-    found = {}
-    for size in SIZES:
-        a, b = np.ones((2, size, size), np.float32)
-        out = np.empty_like(a)
-        seconds = _best(functools.partial(np.matmul, a, b, out=out), MATRIX_SECONDS)
-        found[2 * size**3 / seconds] = f"NumPy's product of {size} x {size} matrices"
-    flops = max(found)
-    return flops, found[flops]
+def _flops(threads: int) -> float:
+    """Operations a second of multiply-adds that wait for nothing, in so many threads at once."""
+    host = llvm_machine.host()
+    program = compile_text(peak_text(F32, host), host)
+    loop = ctypes.CFUNCTYPE(ctypes.c_float, ctypes.c_int64)(program.address("peak"))
+    with ThreadPoolExecutor(threads) as pool:
+        times = list(pool.map(_best, [functools.partial(loop, ROUNDS)] * threads, [FLOPS_SECONDS] * threads))
+    return sum(flops_per_round(F32, host) * ROUNDS / seconds for seconds in times)
 
 
 def _bandwidth(footprint: int, threads: int) -> float:
@@ -124,9 +125,8 @@ def _best(work: Callable[[], object], seconds: float) -> float:
 def main(arguments: Sequence[str]) -> None:
     """Prints what `peak` reads."""
     threads, *footprints = map(int, arguments)
-    flops, source = _matrix_flops()
     bandwidth = {footprint: _bandwidth(footprint, threads) for footprint in footprints}
-    print(json.dumps({"flops": flops, "source": source, "bandwidth": bandwidth}))
+    print(json.dumps({"flops": _flops(threads), "bandwidth": bandwidth}))
 
 
 if __name__ == "__main__":

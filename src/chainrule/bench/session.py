@@ -17,10 +17,14 @@ from numpy.typing import NDArray
 from chainrule.bench import machine
 from chainrule.bench.contenders import Contender, named
 from chainrule.bench.machine import Peak
+from chainrule.bench.networks import initial
 from chainrule.bench.processes import Worker
 from chainrule.bench.workloads import Workload
 
 TOLERANCE = 1e-4
+OF_MOVEMENT = 0.01
+"""What a distance relative to the parameters' movement counts: within the tolerance, movements agree to 1%."""
+
 TRIAL_SECONDS = 0.1
 
 Results: TypeAlias = Mapping[str, NDArray[np.float32]]
@@ -45,7 +49,7 @@ class Measurement:
         fresh: microseconds of a step on another batch at each call.
         first_call: seconds of the first call, compilation included.
         memory: MiB that steps hold at most, above what was held before the model was made.
-        distance: how far losses and parameters are from ours after the first steps, relative to their size.
+        distance: how far losses and parameters are from our eager ones after the first steps, relative to their size.
         failure: why there is no time.
     """
 
@@ -60,7 +64,7 @@ class Measurement:
 
     @property
     def agrees(self) -> bool:
-        """Whether it computed what we did."""
+        """Whether it computed what our eager step did, or where that cannot run, our compiled one."""
         return self.distance is not None and self.distance <= TOLERANCE
 
 
@@ -93,9 +97,11 @@ class Row:
 
     @property
     def ratio(self) -> float | None:
-        """Our time over the best peer's: below 1 we are ahead."""
-        best = self.best_peer
-        return None if best is None or best.fixed is None or self.ours is None else self.ours / best.fixed
+        """Our time over the best peer's: below 1 we are ahead. None where one is missing, or ours is wrong."""
+        best, ours = self.best_peer, self.of("chainrule")
+        if best is None or best.fixed is None or ours is None or ours.fixed is None or not ours.agrees:
+            return None
+        return ours.fixed / best.fixed
 
     def share(self, measurement: Measurement) -> float | None:
         """The floor over the contender's time: 1 is as fast as the machine allows."""
@@ -146,7 +152,7 @@ class Session:
         floor, bound = peaks[threads].floor(*work)
         goal = None if workload.goal is None else workload.goal.time(threads, peaks[1].floor(*work)[0])
         runners = [contender for contender in self.contenders if contender.can_run(workload)]
-        return Row(workload, threads, floor, bound, goal, race(build(workload, runners, processes), self.effort))
+        return Row(workload, threads, floor, bound, goal, race(build(workload, runners, processes), initial(workload.network), self.effort))
 
 
 Crew: TypeAlias = Callable[[Contender, str], Worker]
@@ -206,20 +212,29 @@ def _entry(workload: Workload, worker: Worker, variant: str) -> Entry:
     return Entry(worker, variant, answer, results, worker.ask("time", TRIAL_SECONDS).get("us", math.inf))
 
 
+REFERENCE = "chainrule-eager"
+
 TURNS: Mapping[str, float] = {"time": 1.0, "fresh": 0.5}
 """The commands of a turn, and the part of its seconds that each gets."""
 
 
-def race(entries: Sequence[Entry], effort: Effort) -> list[Measurement]:
-    """Times the fastest variant of each contender in turns; the first that ran is the one to agree with."""
+def race(entries: Sequence[Entry], start: Results, effort: Effort) -> list[Measurement]:
+    """Times the fastest variant of each contender in turns; our eager step, if it ran, is the one to agree with.
+
+    Args:
+        entries: the contenders' steps.
+        start: the weights that all started from.
+        effort: how long to measure.
+    """
     best = _fastest(entries)
     running = [entry for entry in best if entry.results is not None]
-    reference = running[0].results if running else None
+    by_trust = sorted(running, key=lambda entry: entry.contender != REFERENCE)
+    reference = by_trust[0].results if by_trust else None
     times: dict[tuple[Entry, str], list[float]] = {(entry, command): [] for entry in running for command in TURNS}
     for _ in range(effort.rounds):
         for entry, command in times:
             times[entry, command].append(entry.worker.ask(command, effort.seconds * TURNS[command]).get("us", math.nan))
-    return [_measurement(entry, reference or {}, times) for entry in best]
+    return [_measurement(entry, start, reference or {}, times) for entry in best]
 
 
 def _fastest(entries: Sequence[Entry]) -> list[Entry]:
@@ -231,7 +246,8 @@ def _fastest(entries: Sequence[Entry]) -> list[Entry]:
     return list(best.values())
 
 
-def _measurement(entry: Entry, reference: Results, times: Mapping[tuple[Entry, str], list[float]]) -> Measurement:
+def _measurement(
+    entry: Entry, start: Results, reference: Results, times: Mapping[tuple[Entry, str], list[float]]) -> Measurement:
     if entry.results is None:
         return Measurement(entry.contender, entry.variant, failure=entry.answer["error"])
     return Measurement(
@@ -241,24 +257,33 @@ def _measurement(entry: Entry, reference: Results, times: Mapping[tuple[Entry, s
         statistics.median(times[entry, "fresh"]),
         entry.answer["first_call"],
         entry.answer["memory"],
-        distance(entry.results, reference),
+        distance(entry.results, reference, start),
     )
 
 
-def distance(results: Results, reference: Results) -> float:
-    """The largest relative distance of an array from the reference's, |a - b| / |b| in the Euclidean norm.
+def distance(results: Results, reference: Results, start: Results) -> float:
+    """How far results are from the reference: the largest distance of an array, in the Euclidean norm.
 
-    The losses and every parameter count as one array each; infinite where their names or shapes differ, or where
-    there is a NaN.
+    |a - b| counts relative to |b| and, for parameters, a hundredth of it relative to how far b moved from its start:
+    a wrong gradient shows however small the steps are. One part in 10^4 of |b| is added to the movement, since where
+    there was next to none, rounding is all there is. The losses count as one array.
+
+    Infinite where names or shapes differ, or where there is a NaN.
     """
     if results.keys() != reference.keys():
         return math.inf
-    return max(_relative(results[name], reference[name]) for name in reference)
+    return max(_distance(results[name], reference[name], start.get(name)) for name in reference)
 
 
-def _relative(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+def _distance(a: NDArray[np.float32], b: NDArray[np.float32], start: NDArray[np.float32] | None) -> float:
     if a.shape != b.shape:
         return math.inf
-    gap, size = np.linalg.norm(np.ravel(a).astype(np.float64) - np.ravel(b)), np.linalg.norm(np.ravel(b))
-    found = float(gap / max(float(size), float(np.finfo(np.float32).tiny)))
+    gap, size = _norm(a - b), _norm(b) + float(np.finfo(np.float32).tiny)
+    found = gap / size
+    if start is not None:
+        found = max(found, OF_MOVEMENT * gap / (_norm(b - start) + 1e-4 * size))
     return math.inf if math.isnan(found) else found
+
+
+def _norm(array: NDArray[np.float32]) -> float:
+    return float(np.linalg.norm(np.ravel(array).astype(np.float64)))

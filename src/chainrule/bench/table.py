@@ -10,15 +10,18 @@ from typing import Any
 from chainrule.bench.contenders import CONTENDERS, Contender, named
 from chainrule.bench.machine import Peak
 from chainrule.bench.session import TOLERANCE, Measurement, Row, Run
+from chainrule.bench.workloads import Workload
 from chainrule.report import Alignment, Block, Document, Facts, Heading, Paragraph, Table, Value
 
 WORST_SHOWN = 5
+LONG = 2
+"""Microseconds of a floor beside which a call is no longer most of a step."""
 
 LEGEND = (
     "Microseconds of a training step (forward, loss, backward, update), float32; medians over alternating rounds. "
     "The floor is what the step's operations take at the measured peak, or its update at the measured bandwidth of "
     "memory or cache, whichever is longer; in brackets each contender's share of it. "
-    f"× marks results that are further than {TOLERANCE:g} from ours after ten steps."
+    f"× marks results that are further than {TOLERANCE:g} from our eager ones after ten steps."
 )
 
 
@@ -61,6 +64,8 @@ def _row_as_json(row: Row) -> dict[str, Any]:
 def _blocks(run: Run) -> Iterator[Block]:
     yield Facts([*run.machine.items(), *((f"peak, {_threads(p.threads)}", _peak(p)) for p in run.peaks)])
     yield Paragraph(LEGEND)
+    if run.rows:
+        yield Facts([(workload.name, _described(workload)) for workload in dict.fromkeys(r.workload for r in run.rows)])
     for threads in dict.fromkeys(row.threads for row in run.rows):
         rows = [row for row in run.rows if row.threads == threads]
         yield Heading(_threads(threads))
@@ -80,18 +85,17 @@ def _threads(count: int) -> str:
 
 
 def _peak(peak: Peak) -> str:
-    return f"{peak.flops / 1e9:,.0f} GFLOP/s, reached by {peak.source}"
+    return f"{peak.flops / 1e9:,.0f} GFLOP/s in float32"
 
 
 def _times(rows: Sequence[Row]) -> Table:
     columns = _columns(rows)
-    header = ["row", "workload", "floor", *(one.title for one in columns), "to best peer", "goal"]
+    header = ["row", "floor", *(one.title for one in columns), "to best peer", "goal"]
     return Table(
         header,
         [
             [
                 row.workload.name,
-                _described(row),
                 _microseconds(row.floor),
                 *(_time_and_share(row, row.of(one.name)) for one in columns),
                 None if row.ratio is None else f"{row.ratio:.2f}",
@@ -99,7 +103,7 @@ def _times(rows: Sequence[Row]) -> Table:
             ]
             for row in rows
         ],
-        _left(2, header),
+        _left(1, header),
         caption="The same batch at each call",
     )
 
@@ -145,7 +149,7 @@ def _failures(rows: Sequence[Row]) -> Iterator[Block]:
 
 
 def _strayed(measurement: Measurement) -> str:
-    return f"its results are {measurement.distance:.1e} from ours"
+    return f"its results are {measurement.distance:.1e} from our eager ones"
 
 
 def _sweep(rows: Sequence[Row]) -> Iterator[Block]:
@@ -154,9 +158,9 @@ def _sweep(rows: Sequence[Row]) -> Iterator[Block]:
     if compared:
         yield Paragraph(f"Ahead of every peer on {ahead} of {len(compared)}.")
         yield _worst("to best peer", sorted(compared, key=lambda row: -(row.ratio or 0)))
-    timed = [row for row in rows if row.ours is not None]
+    timed = [row for row in rows if row.ours is not None and row.floor >= LONG]
     if timed:
-        yield _worst("to floor", sorted(timed, key=lambda row: -(row.ours or 0) / row.floor))
+        yield _worst(f"to floor, among those with a floor of {LONG} us or more", sorted(timed, key=lambda row: -(row.ours or 0) / row.floor))
 
 
 def _worst(by: str, rows: Sequence[Row]) -> Table:
@@ -167,7 +171,7 @@ def _worst(by: str, rows: Sequence[Row]) -> Table:
         [
             [
                 row.workload.name,
-                _described(row),
+                _described(row.workload),
                 _microseconds(row.floor),
                 *(_time_and_share(row, row.of(one.name)) for one in columns),
                 None if row.ratio is None else f"{row.ratio:.2f}",
@@ -188,8 +192,7 @@ def _columns(rows: Sequence[Row]) -> list[Contender]:
     return [one for one in CONTENDERS if any(row.of(one.name) is not None for row in rows)]
 
 
-def _described(row: Row) -> str:
-    workload = row.workload
+def _described(workload: Workload) -> str:
     return f"{workload.title}, batch {workload.batch}, {workload.algorithm}"
 
 

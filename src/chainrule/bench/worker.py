@@ -27,6 +27,7 @@ from chainrule.bench.workloads import SEED, Workload, find
 
 AGREEMENT_STEPS = 10
 BATCHES = 16
+SCANNED_CALLS = 2
 SHORTEST = 1e-3  # seconds between two readings of the clock
 WARM_SECONDS = 0.3
 
@@ -131,8 +132,8 @@ def batches(workload: Workload) -> list[tuple[Any, Any]]:
     draw = workload.network.batch
     if workload.scanned is None:
         return [draw(rng, workload.batch) for _ in range(BATCHES)]
-    steps = [draw(rng, workload.batch) for _ in range(workload.scanned)]
-    return [(np.stack([x for x, _ in steps]), np.stack([y for _, y in steps])) for _ in range(2)]
+    calls = [[draw(rng, workload.batch) for _ in range(workload.scanned)] for _ in range(SCANNED_CALLS)]
+    return [(np.stack([x for x, _ in steps]), np.stack([y for _, y in steps])) for steps in calls]
 
 
 def anonymous_memory(*, peak: bool = False) -> float | None:

@@ -112,10 +112,10 @@ def sweep(count: int = 40, seed: int = SEED) -> tuple[Workload, ...]:
 
 def _random_mlp(rng: np.random.Generator, name: str) -> Workload:
     widths = (16, 30, 32, 64, 100, 128, 200, 257)
-    depth = int(rng.integers(1, 6))
+    hidden_layers = int(rng.integers(1, 6))
     loss = cast(Loss, rng.choice(("cross_entropy", "mse")))
-    hidden = [int(rng.choice(widths)) for _ in range(depth)]
-    sizes = (*hidden, int(rng.choice((1, 3, 10) if loss == "mse" else (2, 10))))
+    inner = [int(rng.choice(widths)) for _ in range(1 + hidden_layers)]
+    sizes = (*inner, int(rng.choice((1, 3, 10) if loss == "mse" else (2, 10))))
     activation = cast(Activation, rng.choice(("relu", "tanh", "sigmoid")))
     batch = int(rng.choice((1, 7, 33, 200)))
     algorithm = cast(Algorithm, rng.choice(("sgd", "momentum", "adam")))

@@ -14,9 +14,9 @@ Times whole training steps (forward, loss, backward, update): ours compiled and 
 PyTorch, torch.compile and JAX where they are installed (pip install 'chainrule[bench]').
 
 Each contender runs in a process of its own, with empty caches and a fixed number of threads. All of
-them start from the same weights; after ten steps their losses and parameters are compared with ours.
-Then they are timed in turns. The floor of a row is what its operations take at the peak that NumPy
-reaches on this machine, or its update at the bandwidth of the memory or cache that holds it.
+them start from the same weights; after ten steps, losses and parameters must agree with our eager ones.
+Then they are timed in turns. The floor of a row is what its operations take at this machine's
+measured peak, or its update at the bandwidth of the memory or cache that holds it.
 """
 
 

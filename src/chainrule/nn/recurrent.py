@@ -87,8 +87,8 @@ class _Recurrence(Module):
             raise ArgumentTypeError(f"{type(self).__name__}: hx is {wanted}, not {_types(hx)}")
         return given
 
-    def _check_elements(self, x: Any, ndims: tuple[int, int]) -> None:
-        """Raises what a wrong input raises, but for its sizes."""
+    def _check(self, x: Any, ndims: tuple[int, int], weight: Tensor) -> None:
+        """Refuse what is no input: by its type, number of axes, element type and last size."""
         kind = type(self).__name__
         if not isinstance(x, Tensor):
             packed = type(x).__name__ == "PackedSequence"
@@ -104,7 +104,6 @@ class _Recurrence(Module):
                 f"{kind}: Expected input to be {low}D or {high}D, got {x.value.ndim}D instead",
                 got=[describe("input", x)],
             )
-        weight = next(iter(self.parameters()))
         if x.value.dtype != weight.value.dtype:
             raise ArgumentError(
                 f"{kind}: input dtype ({x.value.dtype}) does not match weight dtype ({weight.value.dtype})",
@@ -184,8 +183,8 @@ class _Layers(_Recurrence):
             )
         if dropout and num_layers == 1:
             warnings.warn(
-                "dropout option adds dropout after all but last recurrent layer, so non-zero dropout expects num_layers "
-                f"greater than 1, but got dropout={dropout} and num_layers={num_layers}",
+                "dropout option adds dropout after all but last recurrent layer, so non-zero dropout expects "
+                f"num_layers greater than 1, but got dropout={dropout} and num_layers={num_layers}",
                 stacklevel=3,
             )
         self.bias, self.batch_first, self.dropout, self.bidirectional = bias, batch_first, float(dropout), bidirectional
@@ -223,7 +222,7 @@ class _Layers(_Recurrence):
             ArgumentError: for another number of axes or element type.
             ArgumentTypeError: for an input that is no tensor (a PackedSequence), or states that are none.
         """
-        self._check_elements(input, (2, 3))
+        self._check(input, (2, 3), self.weight_ih_l0)
         is_batched = input.value.ndim == 3
         swaps = is_batched and self.batch_first
         x = input if is_batched else _with_axis(input, 1)
@@ -388,7 +387,7 @@ class _Cell(_Recurrence):
             ArgumentError: for another number of axes or element type.
             ArgumentTypeError: for an input or states that are no tensors.
         """
-        self._check_elements(input, (1, 2))
+        self._check(input, (1, 2), self.weight_ih)
         is_batched = input.value.ndim == 2
         shape = (*input.value.shape[:-1], self.hidden_size)
         if hx is None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from math import inf, sqrt
-from typing import Any
 
 from chainrule import shapes
 from chainrule.errors import ArgumentError, ShapeError
+from chainrule.ops.activation import softmax_pullback
 from chainrule.ops.kinds import composite
 from chainrule.ops.maths import Maths, Value
 from chainrule.shapes import Shape
@@ -28,6 +28,90 @@ def scores(m: Maths, query: Value, key: Value, attn_mask: Value, is_causal: bool
     return m.where(attn_mask, s, -inf) if attn_mask.dtype.kind == "b" else s + attn_mask
 
 
+# ---- the weights ---------------------------------------------------------------------------------------------
+
+
+@composite(takes="float", promotes=("query", "key"), source="Vaswani et al. 2017, eq. 1")
+def attention_weights(
+    m: Maths, query: Value, key: Value, attn_mask: Value = None, *, is_causal: bool = False, scale: float | None = None
+) -> Value:
+    """softmax(scale q k^T + mask), (..., L, S), for q (..., L, E) and k (..., S, E); scale is 1 / sqrt(E) for None.
+
+    A mask of bools, broadcast to (..., L, S), says which keys take part; one of floats is added to the scores.
+    is_causal: query i sees the keys up to i. The weights of a query that sees no key are 0.
+    """
+    e = m.exp(scores(m, query, key, attn_mask, is_causal, scale))
+    return e / positive(m, m.sum(e, axis=-1, keepdims=True))
+
+
+def positive(m: Maths, total: Value) -> Value:
+    """The sum of a query's weights; 1 where there are none, since 0 / 1 is the 0 that is meant."""
+    return m.where(m.eq(total, 0), 1, total)
+
+
+@attention_weights.compute
+def weights_without_overflow(
+    m: Maths, query: Value, key: Value, attn_mask: Value = None, *, is_causal: bool = False, scale: float | None = None
+) -> Value:
+    s = scores(m, query, key, attn_mask, is_causal, scale)
+    if 0 in s.shape:
+        return s
+    top = m.amax(s, axis=-1, keepdims=True)
+    e = m.exp(s - m.where(m.isfinite(top), top, 0))  # -inf - -inf would be nan
+    return e / positive(m, m.sum(e, axis=-1, keepdims=True))
+
+
+@attention_weights.pullback("query", "key")
+def from_the_other_side(
+    m: Maths, g: Value, y: Value, query: Value, key: Value, scale: float | None
+) -> tuple[Value, Value]:
+    return to_query_and_key(m, softmax_pullback(m, g, y, -1), query, key, scale)
+
+
+@attention_weights.pullback("attn_mask")
+def through_the_softmax(m: Maths, g: Value, y: Value, attn_mask_shape: Shape) -> Value:
+    return to_mask(m, softmax_pullback(m, g, y, -1), attn_mask_shape)
+
+
+def to_query_and_key(m: Maths, g: Value, query: Value, key: Value, scale: float | None) -> tuple[Value, Value]:
+    """Their cotangents from that of the scores."""
+    c = factor(query, scale)
+    return m.matmul(g, key * c), m.matmul(m.mT(g), query * c)
+
+
+def to_mask(m: Maths, g: Value, shape: Shape) -> Value:
+    """The cotangent of a mask that was stretched to the scores and added, from theirs."""
+    axes = shapes.stretched_axes(g.shape, shape)
+    return m.reshape(m.sum(g, axis=axes, keepdims=True), shape=shape) if axes else g
+
+
+@attention_weights.shape
+def one_weight_a_pair(
+    query: Shape, key: Shape, attn_mask: Shape | None = None, *, is_causal: bool = False, scale: float | None = None
+) -> Shape:
+    if min(len(query), len(key)) < 2 or query[:-2] != key[:-2] or query[-1] != key[-1]:
+        raise ShapeError(f"query {query} and key {key} are not (..., L, E) and (..., S, E)")
+    pairs = (*query[:-1], key[-2])
+    if attn_mask is not None:
+        check_mask(attn_mask, pairs, is_causal)
+    return pairs
+
+
+def check_mask(mask: Shape, pairs: Shape, is_causal: bool) -> None:
+    """Raises if a mask does not stretch to the scores, or is one too many."""
+    if is_causal:
+        raise ArgumentError("Explicit attn_mask should not be set when is_causal=True")
+    try:
+        stretches = shapes.broadcast(mask, pairs) == pairs
+    except ShapeError:
+        stretches = False
+    if not stretches:
+        raise ShapeError(f"attn_mask {mask} does not stretch to the scores, {pairs}")
+
+
+# ---- the mean of the values ----------------------------------------------------------------------------------
+
+
 @composite(takes="float", promotes=("query", "key", "value"), source="Vaswani et al. 2017, eq. 1")
 def scaled_dot_product_attention(
     m: Maths,
@@ -39,22 +123,12 @@ def scaled_dot_product_attention(
     is_causal: bool = False,
     scale: float | None = None,
 ) -> Value:
-    """softmax(scale q k^T + mask) v for q (..., L, E), k (..., S, E), v (..., S, Ev); scale is 1 / sqrt(E) for None.
-
-    A mask of bools, broadcast to (..., L, S), says which keys take part; one of floats is added to the scores.
-    is_causal: query i sees the keys up to i. A query that sees no key gets 0.
-    """
-    e = m.exp(scores(m, query, key, attn_mask, is_causal, scale))
-    return m.matmul(e / positive(m, m.sum(e, axis=-1, keepdims=True)), value)
-
-
-def positive(m: Maths, total: Value) -> Value:
-    """The sum of the weights, and 1 where there are none: 0 / 1 is the 0 of a query that sees no key."""
-    return m.where(m.eq(total, 0), 1, total)
+    """softmax(scale q k^T + mask) v, (..., L, Ev), for v (..., S, Ev); the rest as in attention_weights."""
+    return m.matmul(m.attention_weights(query, key, attn_mask, is_causal=is_causal, scale=scale), value)
 
 
 @scaled_dot_product_attention.compute(keeps=("weights",))
-def attention_without_overflow(
+def attention_with_weights(
     m: Maths,
     query: Value,
     key: Value,
@@ -64,21 +138,12 @@ def attention_without_overflow(
     is_causal: bool = False,
     scale: float | None = None,
 ) -> tuple[Value, Value]:
-    """The same, and the weights, (..., L, S)."""
-    s = scores(m, query, key, attn_mask, is_causal, scale)
-    e = m.exp(s if 0 in s.shape else s - largest_finite(m, s))
-    weights = e / positive(m, m.sum(e, axis=-1, keepdims=True))
+    weights = m.attention_weights(query, key, attn_mask, is_causal=is_causal, scale=scale)
     return m.matmul(weights, value), weights
 
 
-def largest_finite(m: Maths, s: Value) -> Value:
-    """The largest score of each query; 0 where that is -inf, since -inf - -inf would be nan."""
-    top = m.amax(s, axis=-1, keepdims=True)
-    return m.where(m.isfinite(top), top, 0)
-
-
 def score_cotangents(m: Maths, g: Value, y: Value, value: Value, weights: Value) -> Value:
-    """(..., L, S): softmax's pullback of g v^T; the sum of weights times g v^T over the keys is that of g y."""
+    """Softmax's pullback of g v^T, whose mean over the keys by weight is the sum of g y over Ev."""
     return weights * (m.matmul(g, m.mT(value)) - m.sum(g * y, axis=-1, keepdims=True))
 
 
@@ -86,7 +151,7 @@ def score_cotangents(m: Maths, g: Value, y: Value, value: Value, weights: Value)
 
 
 @scaled_dot_product_attention.pullback("query", "key")
-def from_the_other_side(
+def through_the_weights(
     m: Maths,
     g: Value,
     y: Value,
@@ -97,9 +162,7 @@ def from_the_other_side(
     weights: Value,
     scale: float | None,
 ) -> tuple[Value, Value]:
-    gs = score_cotangents(m, g, y, value, weights)
-    c = factor(query, scale)
-    return m.matmul(gs, key * c), m.matmul(m.mT(gs), query * c)
+    return to_query_and_key(m, score_cotangents(m, g, y, value, weights), query, key, scale)
 
 
 @scaled_dot_product_attention.pullback("value")
@@ -110,16 +173,14 @@ def shared_by_weight(
 
 
 @scaled_dot_product_attention.pullback("attn_mask")
-def of_the_scores_it_was_added_to(
+def through_the_weights_to_the_mask(
     m: Maths, g: Value, y: Value, query: Value, key: Value, value: Value, attn_mask: Value, weights: Value
 ) -> Value:
-    gs = score_cotangents(m, g, y, value, weights)
-    axes = shapes.stretched_axes(gs.shape, attn_mask.shape)
-    return m.reshape(m.sum(gs, axis=axes, keepdims=True), shape=attn_mask.shape) if axes else gs
+    return to_mask(m, score_cotangents(m, g, y, value, weights), attn_mask.shape)
 
 
 @scaled_dot_product_attention.shape
-def one_result_a_query(
+def one_mean_a_query(
     query: Shape,
     key: Shape,
     value: Shape,
@@ -128,45 +189,27 @@ def one_result_a_query(
     is_causal: bool = False,
     scale: float | None = None,
 ) -> Shape:
-    if min(len(query), len(key), len(value)) < 2:
-        raise ShapeError(f"query {query}, key {key} and value {value} have two axes or more")
-    if not query[:-2] == key[:-2] == value[:-2]:
-        raise ShapeError(f"query {query}, key {key} and value {value} have the same axes before the last two")
-    if query[-1] != key[-1]:
-        raise ShapeError(f"query {query} and key {key} have the same last size")
-    if key[-2] != value[-2]:
-        raise ShapeError(f"there is one value for each key: key {key} and value {value} differ at axis -2")
-    if attn_mask is not None:
-        check_mask(attn_mask, (*query[:-1], key[-2]), is_causal)
-    return (*query[:-1], value[-1])
-
-
-def check_mask(mask: Shape, of: Shape, is_causal: bool) -> None:
-    """Raises if a mask does not stretch to the scores, or is one too many."""
-    if is_causal:
-        raise ArgumentError("explicit attn_mask should not be set when is_causal=True")
-    try:
-        stretches = shapes.broadcast(mask, of) == of
-    except ShapeError:
-        stretches = False
-    if not stretches:
-        raise ShapeError(f"attn_mask {mask} does not stretch to the scores, {of}")
+    pairs = one_weight_a_pair(query, key, attn_mask, is_causal=is_causal, scale=scale)
+    if value[:-1] != key[:-1]:
+        raise ShapeError(f"there is one value for each key, but key is {key} and value {value}")
+    return (*pairs[:-1], value[-1])
 
 
 Q = [[0.5, -1.0, 2.0], [1.0, 1.5, -0.5]]
 K = [[1.0, 0.25, -0.75], [-0.5, 2.0, 1.0], [0.3, -1.5, 0.8], [2.0, 0.6, -1.2]]
-V = [[1.0, -2.0], [0.5, 3.0], [-1.0, 0.25], [0.75, 1.25]]
+V = [[1.0, -0.5], [0.5, 0.75], [-1.0, 0.25], [0.75, 1.25]]
 SOME = [[True, False, True, True], [False, True, True, False]]
 BIAS = [[0.5, -1.0, 0.25, 2.0], [-0.75, 1.5, 0.0, 0.3]]
-CASES: tuple[tuple[Any, ...], ...] = (
-    (Q, K, V), ([Q, Q[::-1]], [K, K], [V, V]), (Q, K, V, {"is_causal": True}), (Q, K, V, {"scale": 0.3}),
-    (Q, K, V, SOME), (Q, K, V, BIAS), (Q, K, V, BIAS[:1]), ([Q, Q[::-1]], [K, K], [V, V], BIAS),
-    (Q, K, V, [SOME[0], [False] * 4]),
-)  # fmt: skip
-scaled_dot_product_attention.cases(*CASES)
-scaled_dot_product_attention.cases(([[800.0], [-800.0]], [[1.0], [-1.0], [0.5]], [[1.0], [-2.0], [0.5]]), tag="extreme")
-scaled_dot_product_attention.cases(
-    (Q, V, K), (Q, K, V[:3]), (Q[0], K, V), (Q, [K, K], V), (Q, K, V, [[True] * 3]), (Q, K, V, [SOME, SOME]),
-    (Q, K, V, SOME, {"is_causal": True}),
-    tag="rejected",
-)  # fmt: skip
+for op, values in ((attention_weights, []), (scaled_dot_product_attention, [V])):
+    op.cases(
+        (Q, K, *values), ([Q, Q[::-1]], [K, K], *[[v, v] for v in values]), (Q, K, *values, {"is_causal": True}),
+        (Q, K, *values, {"scale": 0.3}), (Q, K, *values, SOME), (Q, K, *values, BIAS), (Q, K, *values, BIAS[:1]),
+        ([Q, Q[::-1]], [K, K], *[[v, v] for v in values], BIAS), (Q, K, *values, [SOME[0], [False] * 4]),
+    )  # fmt: skip
+    op.cases(([[800.0], [-800.0]], [[1.0], [-1.0], [0.5], [0.0]], *values), tag="extreme")
+    op.cases(
+        (Q, V, *values), (Q[0], K, *values), (Q, [K, K], *values), (Q, K, *values, [[True] * 3]),
+        (Q, K, *values, [SOME, SOME]), (Q, K, *values, SOME, {"is_causal": True}),
+        tag="rejected",
+    )  # fmt: skip
+scaled_dot_product_attention.cases((Q, K, V[:3]), (Q, K, V[0]), tag="rejected")

@@ -296,7 +296,7 @@ max_pool2d.cases(
 max_pool2d.cases(([[[[1.0, 3.0], [3.0, 3.0]]]], HALVES), ([[[[2.0, 2.0, 2.0]]]], OVERLAPPING), tag="kink")
 max_pool2d_input.cases(
     ([[[[1.5, -2.0]]]], PLANE, [[[[1.0, 3.0]]]], HALVES),
-    ([[[[1.5, -2.0], [0.5, 3.0]]]], PLANE, [[[[1.0, 3.0], [4.0, 1.25]]]], OVER_THE_EDGE),
+    ([[[[1.5, -2.0], [0.5, 3.0]]]], PLANE, [[[[2.0, 3.0], [4.0, 1.25]]]], OVER_THE_EDGE),
 )  # fmt: skip
 avg_pool2d.cases(
     (PLANE, HALVES), ([PLANE[0], PLANE[0]], OVERLAPPING), (PLANE, {**OVERLAPPING, "count_include_pad": False}),

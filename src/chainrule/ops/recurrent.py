@@ -1,4 +1,4 @@
-"""Recurrent layers (lstm, gru, rnn): one direction of one layer over all time steps, from its initial to its last state.
+"""Recurrent layers, lstm, gru and rnn: one direction of one layer over all time steps.
 
 What the inputs give to a step does not depend on the step before: `x` is that share, W_ih x_t + b_ih + b_hh, of all
 steps, which the caller computes as one product (`linear`). Only W_hh h_{t-1} is left to the loop, whose length is

@@ -63,6 +63,11 @@ def conv2d(
     options: dict[str, Any] = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     shape = planes_out(x.shape, weight.shape, None if bias is None else bias.shape, **options)
     windows = windows_of(x.shape, weight.shape, **options)
+    if is_pointwise(windows, groups):
+        y: Array = np.matmul(weight[:, :, 0, 0], flat(x))
+        if bias is not None:
+            y += bias[:, np.newaxis]
+        return y.reshape(shape)
     y = np.empty((shape[0], prod(shape[1:])), x.dtype)
     kernels = weight.reshape(groups, shape[1] // groups, prod(weight.shape[1:]))
     shift = None if bias is None else bias.reshape(groups, shape[1] // groups, 1)
@@ -90,6 +95,9 @@ def conv2d_input(
     options: dict[str, Any] = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     shape = planes_in(c.shape, weight.shape, size=size, **options)
     windows = windows_of(shape, weight.shape, **options)
+    if is_pointwise(windows, groups):
+        x: Array = np.matmul(weight[:, :, 0, 0].T, flat(c))
+        return x.reshape(shape)
     x = np.empty(shape, c.dtype)
     kernels = weight.reshape(groups, weight.shape[0] // groups, prod(weight.shape[1:])).swapaxes(1, 2)
     for part in parts(x, windows):
@@ -112,10 +120,23 @@ def conv2d_weight(
     options: dict[str, Any] = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     shape = kernels_in(c.shape, x.shape, size=size, **options)
     windows = windows_of(x.shape, shape, **options)
+    if is_pointwise(windows, groups):
+        weight: Array = np.matmul(flat(c), flat(x).swapaxes(1, 2)).sum(0)
+        return weight.reshape(shape)
     weight = np.zeros((groups, shape[0] // groups, prod(shape[1:])), c.dtype)
     for part in parts(x, windows):
         weight += product(rows(c[part], groups), columns(x[part], windows, groups).swapaxes(1, 2))
     return weight.reshape(shape)
+
+
+def is_pointwise(windows: Windows, groups: int) -> bool:
+    """True for kernels of one element, which multiply each sample as it lies; tiny planes are better put together."""
+    return groups == 1 and places(windows) == 1 and windows.tile and prod(windows.size) >= 8
+
+
+def flat(x: Array) -> Array:
+    """(N, C, height, width) to (N, C, height width)."""
+    return x.reshape(*x.shape[:2], x.shape[2] * x.shape[3])
 
 
 def parts(x: Array, windows: Windows) -> Iterator[slice]:
@@ -191,22 +212,21 @@ def max_pool2d_input(
 ) -> Array:
     """Each c to the first element of its window that is not less than the maximum: of nan, to the window's first.
 
-    The others get 0 by a product of bits, which leaves infinite cotangents alone.
+    What is handed on is c's bits times 0 or 1, and what is kept is the rest of them: infinite cotangents are safe.
     """
     windows = pooled(x.shape, kernel, stride, padding, dilation, ceil_mode)
     x = with_margins(x, windows, -inf)
     integer = np.dtype(f"i{c.itemsize}")
-    bits = c.view(integer) if c.flags.c_contiguous else np.ascontiguousarray(c).view(integer)
     gx = np.empty(x.shape, c.dtype) if windows.tile else np.zeros(x.shape, c.dtype)
-    free = None
+    left = np.ascontiguousarray(c).view(integer)
     for tap in windows.taps:
-        less = np.less(x[tap], top)
-        hit = np.logical_not(less) if free is None else np.greater(free, less)
-        free = less if free is None else np.logical_and(free, less, out=free)
+        rest = np.less(x[tap], top).astype(integer)
+        rest *= left
         if windows.tile:
-            np.multiply(bits, hit, out=gx.view(integer)[tap])
+            np.bitwise_xor(left, rest, out=gx.view(integer)[tap])
         else:
-            gx[tap] += np.multiply(bits, hit).view(c.dtype)
+            gx[tap] += np.bitwise_xor(left, rest).view(c.dtype)
+        left = rest
     return without_margins(gx, windows)
 
 
