@@ -168,6 +168,7 @@ def test_dropout_of_everything_is_zero():
 
 
 def modules(**options: Any) -> tuple[Any, Any]:
+    torch.manual_seed(0)
     theirs = torch.nn.MultiheadAttention(8, 2, **options, dtype=torch.float64)
     for p in theirs.parameters():
         torch.nn.init.normal_(p)
@@ -282,6 +283,7 @@ def test_the_first_parameters_have_pytorchs_bounds():
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("activation", ["relu", "gelu", None])
 def test_an_encoder_layer_is_pytorchs(activation, bias, batch_first, norm_first):
+    torch.manual_seed(0)
     found = []
     state = None
     for library, module in reversed(BOTH):

@@ -21,6 +21,7 @@ STEPS, BATCH, IN, HIDDEN = 5, 3, 4, 6
 
 def pair(kind: str, **options: Any) -> tuple[Any, Any]:
     """Our module and PyTorch's, in float64, with the same parameters."""
+    torch.manual_seed(0)
     theirs = getattr(torch.nn, kind)(IN, HIDDEN, **options, dtype=torch.float64)
     ours = getattr(nn, kind)(IN, HIDDEN, **options, dtype=cr.float64)
     ours.load_state_dict({k: cr.tensor(v.numpy()) for k, v in theirs.state_dict().items()})

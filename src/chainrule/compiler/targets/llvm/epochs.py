@@ -25,9 +25,9 @@ class Batch:
     row_bytes: int
 
 
-def batches_of(inputs: Sequence[Value]) -> list[Batch]:
-    """The arguments among a graph's inputs as batches; none if one is a single number, or they differ in length."""
-    arguments = [(1 + i, v) for i, v in enumerate(inputs) if v.role == "argument"]
+def batches_of(inputs: Sequence[Value], first: int) -> list[Batch]:
+    """The arguments among a graph's inputs, whose slots start at `first`, as batches; none if one is a single number, or they differ in length."""
+    arguments = [(first + i, v) for i, v in enumerate(inputs) if v.role == "argument"]
     if len({v.shape[:1] for _, v in arguments}) != 1 or not arguments[0][1].shape:
         return []
     return [Batch(slot, v.shape[0], prod(v.shape[1:]) * v.dtype.itemsize) for slot, v in arguments]

@@ -27,13 +27,17 @@ UNROLLED = 8
 """A row of up to so many vectors is computed without a loop, and stays in registers between its reductions."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Kernel:
-    """One function: its text with the name left open, into how many units it can be split, its scratch memory."""
+    """One function: its text with the name left open, its units of work, and the scratch memory that it takes.
+
+    `is_divisible` says that threads may share the units: each has memory of its own in the scratch, or needs none.
+    """
 
     body: str
     units: int
     scratch: int = 0
+    is_divisible: bool = True
     declared: tuple[tuple[str, str], ...] = ()
 
 
@@ -62,10 +66,9 @@ class Writer:
         self.lanes = lanes_for(group, machine)
         self.e = Elements(f, group, views, pointers, self.lanes)
 
-    def finished(self, units: int, scratch: int = 0) -> Kernel:
+    def finished(self, units: int, scratch: int = 0, *, is_divisible: bool = True) -> Kernel:
         self.f.ret()
-        body = self.f.text()
-        return Kernel(body, units, scratch, tuple(self.f.declared.items()))
+        return Kernel(self.f.text(), units, scratch, is_divisible, tuple(self.f.declared.items()))
 
     def store(self, here: Place) -> None:
         """Compute all stored values at a place, then store them: one may stand where another's input was."""
@@ -680,7 +683,7 @@ def _products(
     for phase in chosen.phases:
         _write_phases(w, [phase], a, b, tuple(at), zero, literal(phase.units, I64), y, type)
     w.f.close(loop)
-    return [w.finished(prod(batch), chosen.scratch_bytes)]
+    return [w.finished(prod(batch), chosen.scratch_bytes, is_divisible=not chosen.scratch_bytes)]
 
 
 def _write_phases(

@@ -21,9 +21,11 @@ from chainrule.compiler.recorded import Part
 from chainrule.compiler.targets.llvm.elementwise import FLOATS
 from chainrule.compiler.targets.llvm.entry import ArgumentSpec, globals_of_entry, make_callable, make_entry
 from chainrule.compiler.targets.llvm.epochs import Batch, batches_of, write_epochs
+from chainrule.compiler.targets.llvm.fork_join import emit_parallel
 from chainrule.compiler.targets.llvm.kernels import NAME, Kernel, kernels_of, worked_on
 from chainrule.compiler.targets.llvm.machine import Machine, host
 from chainrule.compiler.targets.llvm.native import Native, compile_text
+from chainrule.compiler.targets.llvm.pool import Pool
 from chainrule.compiler.targets.llvm.text import I8, PTR, Function, module_text
 from chainrule.ops.catalogue import CATALOGUE
 from chainrule.tensor.arrays import numpy_dtype
@@ -51,15 +53,20 @@ class Place:
         return self.slot == ARENA
 
 
-ARENA = 0
-"""The table's slot with the arena's address."""
+ARENA, POOL, FIRST = 0, 1, 2
+"""The table's slots with the addresses of the arena and of the threads' pool; those of inputs and outputs follow."""
+
+WORTH_DIVIDING = 8e-6
+"""Seconds of one kernel from which on threads share it: the pool takes about half a microsecond, and a cold start of a
+worker's caches as much again."""
 
 
 @dataclass
 class Step:
-    """A piece of the program: kernels with the places they work on, or an instruction for NumPy."""
+    """A piece of the program: kernels with what they work on, some divided among threads; or an instruction for NumPy."""
 
     kernels: list[tuple[Kernel, list[Value]]] = field(default_factory=list)
+    divided: set[Kernel] = field(default_factory=set)
     alone: Instruction | None = None
 
 
@@ -70,7 +77,7 @@ class Plan:
         self.graph, self.machine = graph, machine
         self.fused = fuse(graph, is_elementwise=is_elementwise)
         self.views = self.fused.views
-        self.places: dict[Value, Place] = {v: Place(1 + i) for i, v in enumerate(graph.inputs)}
+        self.places: dict[Value, Place] = {v: Place(FIRST + i) for i, v in enumerate(graph.inputs)}
         self.copies: list[tuple[int, Value]] = []
         self.groups = self.fused.groups
         self._place_outputs(in_place)
@@ -94,7 +101,7 @@ class Plan:
             ):
                 self.copies.append((i, output))
             else:
-                self.places[root] = Place(1 + len(self.graph.inputs) + i)
+                self.places[root] = Place(FIRST + len(self.graph.inputs) + i)
 
     def _can_overwrite(self, group: Group, value: Value, old: Value) -> bool:
         """True if a group may write a value over an input: all others that read it can run before."""
@@ -163,6 +170,8 @@ class Plan:
             if key not in known:
                 known[key] = kernels_of(group, self.views, self.fused.inlined, self.machine)
             steps[-1].kernels += [(kernel, worked_on(group)) for kernel in known[key]]
+            if seconds_of(group) > WORTH_DIVIDING:
+                steps[-1].divided.update([k for k in known[key] if k.units > 1 and k.is_divisible])
         return steps
 
 
@@ -172,7 +181,7 @@ def seconds_of(group: Group) -> float:
     if group.kind != "gemm":
         return traffic
     a, y = group.instructions[0].values[0], group.instructions[0].result
-    return max(traffic, 2 * prod(y.shape) * a.shape[-1] / 60e9)
+    return max(traffic, 2 * prod(y.shape) * a.shape[-1] / 100e9)
 
 
 def _merged(free: list[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -218,11 +227,15 @@ def program_text(plan: Plan) -> str:
                 f.store(pointer, f.at(context, i, PTR))
             if kernel.scratch:
                 f.store(scratch, f.at(context, len(values), PTR))
-            f.line(f"call void @{names[kernel.body]}({context.typed}, i64 0, i64 {kernel.units})")
+            if kernel in step.divided:
+                emit_parallel(f, slot(POOL), names[kernel.body], context, kernel.units)
+            else:
+                f.line(f"call void @{names[kernel.body]}({context.typed}, i64 0, i64 {kernel.units})")
         f.ret()
         declared |= f.declared
         functions.append(f.text())
-    return "\n".join([*declared.values(), *functions])
+    outside = [line for name, line in declared.items() if name not in names.values()]
+    return "\n".join([*outside, *functions])
 
 
 LONG = 1e-5
@@ -244,9 +257,9 @@ class Compiled:
         self.text = program_text(plan)
         single = len(plan.steps) == 1 and plan.steps[0].alone is None and not plan.copies
         if single:
-            first = 1 + len(graph.inputs)
+            first = FIRST + len(graph.inputs)
             specs = [
-                ArgumentSpec(1 + i, numpy_dtype(v.dtype), v.shape)
+                ArgumentSpec(FIRST + i, numpy_dtype(v.dtype), v.shape)
                 for i, v in enumerate(graph.inputs)
                 if v.role == "argument"
             ]
@@ -258,7 +271,7 @@ class Compiled:
                 "entry", "step0", specs, machine, release_gil=plan.seconds > LONG, flush_denormals=flushes
             )
             functions = [entry]
-            batches = batches_of(graph.inputs)
+            batches = batches_of(graph.inputs, FIRST)
             if batches and len(graph.outputs) == own + 1:
                 result = graph.outputs[own]
                 counters = sum([v.dtype.kind == "i" for v in graph.inputs if v.role == "number"]) // 2
@@ -273,13 +286,15 @@ class Compiled:
         start = -raw.ctypes.data % ALIGNMENT
         self.arena = raw[start:]
         graph = plan.graph
-        self.table = np.zeros(1 + len(graph.inputs) + len(graph.outputs), np.uint64)
+        self.table = np.zeros(FIRST + len(graph.inputs) + len(graph.outputs), np.uint64)
         self.table[ARENA] = self.arena.ctypes.data
+        if any(step.divided for step in plan.steps):
+            self.table[POOL] = Pool.current().address
         self.constants = {v: np.ascontiguousarray(a) for v, a in graph.constants.items()}
         for i, v in enumerate(graph.inputs):
             if v in self.constants:
-                self.table[1 + i] = self.constants[v].ctypes.data
-        self.given = [1 + i for i, v in enumerate(graph.inputs) if v.role != "constant"]
+                self.table[FIRST + i] = self.constants[v].ctypes.data
+        self.given = [FIRST + i for i, v in enumerate(graph.inputs) if v.role != "constant"]
         self.seen: list[Any] = [None] * len(self.table)
         call = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
         self.calls: list[Any] = [
@@ -310,14 +325,14 @@ class Compiled:
             if array is not None:
                 self._point(slot, array, [])
         for i, array in enumerate(outputs):
-            self._point(1 + len(self.plan.graph.inputs) + i, array, [])
+            self._point(FIRST + len(self.plan.graph.inputs) + i, array, [])
 
     def __call__(self, inputs: Sequence[Array], outputs: Sequence[Array]) -> None:
         back: list[tuple[Array, Array]] = []
         kept: list[Array] = []
         for slot, array in zip(self.given, inputs, strict=True):
             self._point(slot, array, kept)
-        first = 1 + len(self.plan.graph.inputs)
+        first = FIRST + len(self.plan.graph.inputs)
         places = []
         for i, array in enumerate(outputs):
             target = array
@@ -359,10 +374,10 @@ class Compiled:
             dtype = numpy_dtype(root.dtype)
             if place.in_arena:
                 whole = self.arena[place.offset : place.offset + size_of(root)].view(dtype).reshape(root.shape)
-            elif place.slot <= len(self.plan.graph.inputs):
+            elif place.slot < FIRST + len(self.plan.graph.inputs):
                 whole = np.ascontiguousarray(inputs[self.given.index(place.slot)])
             else:
-                whole = outputs[place.slot - 1 - len(self.plan.graph.inputs)].reshape(root.shape)
+                whole = outputs[place.slot - FIRST - len(self.plan.graph.inputs)].reshape(root.shape)
         flat = whole.reshape(-1)
         size = flat.itemsize
         return np.lib.stride_tricks.as_strided(flat[view.offset :], view.shape, [s * size for s in view.strides])
