@@ -80,8 +80,8 @@ def test_the_result_is_the_definitions(point: Point, dtype: Any) -> None:
 
 OWN_BODIES = """
     relu square log2 log10 tan sinh cosh isnan isinf isfinite attention_weights linear conv2d
-    conv2d_input conv2d_weight cross_entropy cross_entropy_backward mT flip max_pool2d max_pool2d_input avg_pool2d
-    avg_pool2d_input lstm mean embedding
+    conv2d_input conv2d_weight cross_entropy cross_entropy_backward mT flip layer_norm rms_norm batch_norm
+    max_pool2d max_pool2d_input avg_pool2d avg_pool2d_input lstm mean embedding
 """
 """Operators that follow from others, and that the NumPy reader computes by code of its own all the same."""
 

@@ -16,7 +16,6 @@ from chainrule import dtypes
 from chainrule.compiler.interpret import evaluate
 from chainrule.compiler.ir import Graph, Instruction, Operand, Value, abstract
 from chainrule.compiler.trace import Tracer
-from chainrule.ops.catalogue import CATALOGUE
 from chainrule.ops.shape_maths import input_name, operand_type
 from chainrule.tensor.arrays import dtype_of, numpy_dtype
 from chainrule.tensor.dispatch import GATES

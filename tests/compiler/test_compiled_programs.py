@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,7 @@ def labels(n: int, classes: int) -> cr.Tensor:
 def network(*sizes: int, activation: type[nn.Module] = nn.Tanh) -> nn.Sequential:
     cr.manual_seed(0)
     layers: list[nn.Module] = []
-    for a, b in zip(sizes, sizes[1:], strict=False):
+    for a, b in pairwise(sizes):
         layers += [nn.Linear(a, b), activation()]
     return nn.Sequential(*layers[:-1])
 
@@ -151,7 +152,8 @@ def everything(parts: list[Any]) -> dict[str, Any]:
     for i, part in enumerate(parts):
         if isinstance(part, nn.Module):
             found |= {f"{i}.{name}": p.detach().numpy() for name, p in part.state_dict().items()}
-            found |= {f"{i}.{name}.grad": None if p.grad is None else p.grad.numpy() for name, p in part.named_parameters()}
+            for name, p in part.named_parameters():
+                found[f"{i}.{name}.grad"] = None if p.grad is None else p.grad.numpy()
         elif isinstance(part, optim.Optimizer):
             for k, entry in enumerate(part.state.values()):
                 found |= {f"{i}.state{k}.{name}": x.numpy() for name, x in entry.items()}
@@ -247,7 +249,8 @@ def test_other_shapes_are_other_programs(jit: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "program", [lambda x: x.sum().item(), lambda x: x if x.sum() > 0 else -x, lambda x: x.numpy() + 1, lambda x: print(x)]
+    "program",
+    [lambda x: x.sum().item(), lambda x: x if x.sum() > 0 else -x, lambda x: x.numpy() + 1, lambda x: print(x)],
 )
 def test_looking_at_elements_is_refused_with_the_line(program: Callable[..., Any], jit: str) -> None:
     with pytest.raises(RuntimeError, match=r"test_compiled_programs\.py:\d+"):

@@ -221,6 +221,16 @@ def test_rows_far_from_zero_lose_no_more_digits_than_their_size_says(name):
     )  # 64 sums near 1e4 * 64 in float32 are exact to 64 * 0.03, their mean to 0.03
 
 
+@pytest.mark.parametrize("shape", [(2, 0), (0, 3)])
+def test_nothing_is_normalised_to_nothing(shape):
+    x, w = cr.ones(shape, requires_grad=True), cr.ones(shape[1:], requires_grad=True)
+    for y in (F.layer_norm(x, shape[1:], w), F.rms_norm(x, shape[1:], w)):
+        assert y.shape == shape
+        y.sum().backward()
+        assert x.grad.shape == shape
+        assert w.grad.tolist() == [0.0] * shape[1]
+
+
 # ---- what is refused ---------------------------------------------------------------------------------------------
 
 

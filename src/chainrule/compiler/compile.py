@@ -88,7 +88,7 @@ def compiled_module(module: Any, denormals: str) -> Any:
     run = Compiled(lambda *args, **kwargs: kind.__call__(module, *args, **kwargs), flushes=denormals == "flush")
     run.__name__ = kind.__name__
     namespace = {"__call__": lambda self, *args, **kwargs: run(*args, **kwargs), "lower": run.lower}
-    shared = object.__new__(type(kind.__name__, (kind,), namespace))
+    shared: Any = object.__new__(type(kind.__name__, (kind,), namespace))
     shared.__dict__ = module.__dict__
     return shared
 
@@ -99,6 +99,7 @@ class Compiled:
     def __init__(self, function: Callable[..., Any], *, flushes: bool = True) -> None:
         functools.update_wrapper(self, function)
         self.function, self.flushes = function, flushes
+        self.__name__: str = getattr(function, "__name__", "program")
         self.programs: dict[Any, list[Program]] = {}
         self.latest: tuple[Program, Any, list[Any]] | None = None
         self.look = looks_at(function)

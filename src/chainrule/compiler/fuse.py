@@ -22,26 +22,12 @@ INDEXED = frozenset(("tril", "triu", "one_hot", "eye", "zeros", "gather", "take"
 PIECES = frozenset(("cat", "embed", "pad"))
 """What is put together from parts, each copied to its place."""
 EXPENSIVE = frozenset(
-    [
-        "exp",
-        "expm1",
-        "log",
-        "log1p",
-        "sin",
-        "cos",
-        "asin",
-        "acos",
-        "atan",
-        "atan2",
-        "tanh",
-        "erf",
-        "pow",
-        "sqrt",
-        "div",
-        "remainder",
-        "floor_divide",
-    ]
-)
+    (
+        "exp", "expm1", "log", "log1p", "sin", "cos", "asin", "acos", "atan", "atan2", "tanh", "erf", "pow", "sqrt",
+        "div", "remainder", "floor_divide",
+    )
+)  # fmt: skip
+"""What is rather stored than computed again."""
 
 
 def read_in_place(instruction: Instruction) -> list[Value]:
@@ -188,17 +174,18 @@ class _Fusion:
         axes = normal_axes(instruction.params["axis"], x.ndim)
         last = axes == (x.ndim - 1,)
         maker = self.maker(x)
-        if last and maker is not None and maker.space == x.shape and maker.kind in ("map", "rows"):
-            if not self.reaches(maker, instruction):
-                maker.kind, maker.axes = "rows", axes
-                self.join(maker, instruction)
-                return
-        if not last and maker is not None and maker.kind == "map" and maker.space == x.shape:
-            if self.only_serves(maker, instruction):
-                maker.kind, maker.axes = "columns", axes
-                self.join(maker, instruction)
-                return
-        self.found("rows" if last else "columns", x.shape, instruction, axes)
+        kind = "rows" if last else "columns"
+        if maker is not None and maker.space == x.shape and self.becomes(maker, kind, instruction):
+            maker.kind, maker.axes = kind, axes
+            self.join(maker, instruction)
+        else:
+            self.found(kind, x.shape, instruction, axes)
+
+    def becomes(self, group: Group, kind: str, reduction: Instruction) -> bool:
+        """True if a group that makes what is reduced can do that too: rows go on, columns have to end there."""
+        if kind == "rows":
+            return group.kind in ("map", "rows") and not self.reaches(group, reduction)
+        return group.kind == "map" and self.only_serves(group, reduction)
 
     def only_serves(self, group: Group, instruction: Instruction) -> bool:
         """True if nothing but the group and this instruction reads what the group makes."""
@@ -344,7 +331,7 @@ class _Fusion:
                 group.reads.append(root)
 
     def ordered(self, groups: list[Group]) -> list[Group]:
-        """The groups so that each comes after those whose results it reads, as near to the program's order as can be."""
+        """The groups so that each comes after those whose results it reads, near to the program's order."""
         maker = {y: g for g in groups for y in g.stored}
         done: set[int] = set()
         order: list[Group] = []

@@ -56,6 +56,10 @@ class Interpreted:
     def point(self, inputs: Sequence[Array | None], outputs: Sequence[Array]) -> None:
         """Nothing: without an entry, all arrays come with each call."""
 
+    def steps(self, data: Sequence[Array], rows: Array, results: Array, counters: Sequence[tuple[Array, int]]) -> None:
+        """Never called: there are no `batches`."""
+        raise AssertionError("NumPy runs one step at a time")
+
     def __call__(self, inputs: Sequence[Array], outputs: Sequence[Array]) -> None:
         """Write the outputs, which may be the very arrays of inputs."""
         given = {id(x) for x in inputs}

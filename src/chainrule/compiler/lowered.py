@@ -1,4 +1,4 @@
-"""What a program becomes on its way to machine code, to be read: `step.lower(x, y)`; what it costs: `step.cost(x, y)`."""
+"""What a program becomes on its way to machine code (`step.lower(x, y)`), and what it costs (`step.cost(x, y)`)."""
 
 from __future__ import annotations
 
@@ -133,7 +133,9 @@ def _seconds(call: Callable[[], object]) -> float:
 def _described(number: int, group: Group) -> str:
     work = " ".join([i.op.name for i in group.instructions])
     reads, stores = (", ".join([_named(v) for v in values]) for values in (group.reads, group.stored))
-    return f"{number:3} {group.kind:8} {'x'.join(map(str, group.space)) or '1':12} {work}\n    reads {reads}\n    stores {stores}"
+    space = "x".join(map(str, group.space)) or "1"
+    lines = [f"{number:3} {group.kind:8} {space:12} {work}", f"    reads {reads}", f"    stores {stores}"]
+    return "\n".join(lines)
 
 
 def _named(value: Value) -> str:

@@ -37,9 +37,12 @@ class Executable(Protocol):
     returns NotImplemented where they are not what it was compiled for. All else is where `point` has put it.
     """
 
-    entry: Callable[..., Any] | None
-    batches: Sequence[Any]
-    """If not empty, `steps` runs many batches of these at once."""
+    @property
+    def entry(self) -> Callable[..., Any] | None: ...
+
+    @property
+    def batches(self) -> Sequence[Any]:
+        """If not empty, `steps` runs many batches of these at once."""
 
     def steps(self, data: Sequence[Array], rows: Array, results: Array, counters: Sequence[tuple[Array, int]]) -> None:
         """Run a step for each batch of rows."""

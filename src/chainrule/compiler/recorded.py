@@ -16,7 +16,7 @@ from chainrule.compiler.trace import Symbol, Trace, Tracer
 from chainrule.errors import UnsupportedError
 from chainrule.tensor.arrays import numpy_dtype
 from chainrule.tensor.backward import sweep
-from chainrule.tensor.graph import Leaf, Node
+from chainrule.tensor.graph import Edge, Leaf, Node
 from chainrule.tensor.tensor import Tensor
 
 
@@ -160,7 +160,7 @@ class _Outputs:
             value = self.tracer.value_of(x)
             self.cotangents.append(self.tracer.graph.input(value.shape, value.dtype, "argument"))
             roots.append((x.edge, self.cotangents[-1]))
-        wanted = {leaf for _, x in self.live for leaf in _leaves(x.edge)}
+        wanted: set[Edge] = {leaf for _, x in self.live for leaf in _leaves(x.edge)}
         found = sweep(roots, retain_graph=True, create_graph=False, wanted=wanted)
         self.found = {leaf: self.tracer.value_of(g) for leaf, g in found.items() if isinstance(leaf, Leaf)}
 

@@ -174,11 +174,11 @@ class Tracer:
         self._grads: dict[int, Grad] = {}
         self._gates: dict[Op, Callable[[tuple[Any, ...], dict[str, Any]], Tensor]] = {}
 
-    # ---- calls ----------------------------------------------------------------------------------------------
+    # ---- calls --------------------------------------------------------------------------------------------------
 
     def call(self, op: Op, inputs: tuple[Any, ...], params: dict[str, Any]) -> Tensor:
         params = {name: dtype_of(p) if isinstance(p, np.dtype) else p for name, p in params.items()}
-        if expands(op) and state.mode.grad and any([isinstance(x, Tensor) and x.edge is not None for x in inputs]):
+        if expands(op) and state.mode.grad and any(isinstance(x, Tensor) and x.edge is not None for x in inputs):
             body: Callable[..., Tensor] = op.body
             return body(TensorMaths, *inputs, **params)
         gate = self._gates.get(op)
@@ -194,7 +194,7 @@ class Tracer:
     def _runner(self, op: Op) -> Callable[..., tuple[Any, ...]]:
         return lambda inputs, values, params: self.graph.append(op, tuple(values), params)
 
-    # ---- values -----------------------------------------------------------------------------------------------
+    # ---- values -------------------------------------------------------------------------------------------------
 
     def value_of(self, x: Any) -> Any:
         if isinstance(x, Tensor):
@@ -303,7 +303,7 @@ class Tracer:
             )
         self._put(parent, whole)
 
-    # ---- gradients --------------------------------------------------------------------------------------------------
+    # ---- gradients ----------------------------------------------------------------------------------------------
 
     def _grad(self, leaf: Leaf, reads: bool) -> Grad:
         known = self._grads.get(id(leaf))
@@ -328,7 +328,7 @@ class Tracer:
             self._put(leaf.grad.value, self.graph.call(CATALOGUE["add"], before, value))
         call_post_hooks(leaf)
 
-    # ---- numbers, randomness, modules ---------------------------------------------------------------------------------
+    # ---- numbers, randomness, modules ---------------------------------------------------------------------------
 
     def numbers(self, watched: dict[str, Any], read: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         found = read()
@@ -356,7 +356,7 @@ class Tracer:
     def refuse(self, what: str, mend: str) -> TraceError:
         return refusal(what, mend)
 
-    # ---- the trace as a whole -----------------------------------------------------------------------------------------
+    # ---- the trace as a whole -----------------------------------------------------------------------------------
 
     @contextmanager
     def active(self) -> Iterator[None]:

@@ -88,7 +88,8 @@ class LRScheduler:
             UserWarning: the first call came before the optimiser's first step, or that step was replaced.
         """
         if (recording := recorder()) is not None:
-            return recording.after_each_call(lambda: self.step(epoch))
+            recording.after_each_call(lambda: self.step(epoch))
+            return
         if self._step_count == 1:
             warn_of_the_wrong_order(self.optimizer)
         self._step_count += 1
@@ -463,7 +464,8 @@ class CosineAnnealingWarmRestarts(LRScheduler):
     def step(self, epoch: float | None = None) -> None:
         """Go to the next epoch, or to `epoch`, which may be a fraction (epoch + batch / batches)."""
         if (recording := recorder()) is not None:
-            return recording.after_each_call(lambda: self.step(epoch))
+            recording.after_each_call(lambda: self.step(epoch))
+            return
         if epoch is None and self.last_epoch >= 0:
             epoch = self.last_epoch + 1
             self.T_cur += 1

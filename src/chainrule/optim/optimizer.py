@@ -13,8 +13,8 @@ import numpy as np
 from chainrule.errors import ArgumentError, ArgumentTypeError, UnsupportedError
 from chainrule.tensor.graph import Node
 from chainrule.tensor.hooks import RemovableHandle
-from chainrule.tensor.switches import enable_grad
 from chainrule.tensor.recording import changed, recorder
+from chainrule.tensor.switches import enable_grad
 from chainrule.tensor.tensor import Tensor, wrap, wrote
 
 Group: TypeAlias = dict[str, Any]

@@ -20,7 +20,7 @@ def layer_norm(
 ) -> tuple[Array, Array, Array]:
     """The result, mean and 1 / deviation of each row."""
     rows = in_rows(x, axes)
-    mean = np.add.reduce(rows, 1, None, None, True)
+    mean: Array = np.add.reduce(rows, 1, keepdims=True)
     mean /= rows.shape[1]
     z = rows - mean
     rstd = inverse_root(np.einsum("ri,ri->r", z, z)[:, np.newaxis], rows.shape[1], eps)
@@ -44,15 +44,15 @@ def batch_norm(
     n, channels = x.shape[:2]
     planes = widened(x).reshape(n, channels, prod(x.shape[2:]))
     count = n * planes.shape[2]
-    mean = np.add.reduce(planes, (0, 2), None, None, True)
+    mean: Array = np.add.reduce(planes, (0, 2), keepdims=True)
     mean /= count
     z = planes - mean
     rstd = inverse_root(np.einsum("ncp,ncp->c", z, z)[:, np.newaxis], count, eps)
     z *= rstd
     beside = beside_channels(x.shape)
-    learnt = [None if v is None else v.reshape(beside) for v in (weight, bias)]
+    weight, bias = (None if v is None else v.reshape(beside) for v in (weight, bias))
     kept = (1, channels) + (1,) * (x.ndim - 2)
-    return affine(z.reshape(x.shape), *learnt, x), of_type(mean, kept, x), of_type(rstd, kept, x)
+    return affine(z.reshape(x.shape), weight, bias, x), of_type(mean, kept, x), of_type(rstd, kept, x)
 
 
 def in_rows(x: Array, axes: int) -> Array:

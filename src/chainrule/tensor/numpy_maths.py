@@ -19,7 +19,7 @@ from chainrule.ops.catalogue import CATALOGUE
 from chainrule.ops.contraction import sizes_by_letter as einsum_shape
 from chainrule.ops.maths import Value
 from chainrule.ops.op import Op
-from chainrule.tensor import planes
+from chainrule.tensor import normalisation, planes
 from chainrule.tensor.erf import erf
 from chainrule.tensor.graph import Array
 
@@ -396,6 +396,10 @@ class NumPyMaths:
                 after += g
                 np.multiply(z[:, 3 * n :], np.tanh(after, out=g), out=h[t + 1])
             return y, gates
+
+        layer_norm = staticmethod(normalisation.layer_norm)
+        rms_norm = staticmethod(normalisation.rms_norm)
+        batch_norm = staticmethod(normalisation.batch_norm)
 
     # ---- random ------------------------------------------------------------------------------------------
     @staticmethod

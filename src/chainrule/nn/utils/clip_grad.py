@@ -87,7 +87,8 @@ def _recorded_norm(tensors: list[Any], p: float) -> Tensor:
     """The norm of all elements by the operators that a recorder knows."""
     with no_grad():
         if p == inf:
-            return functools.reduce(lambda a, b: a.maximum(b), [x.abs().amax() for x in tensors])
+            largest: Tensor = functools.reduce(lambda a, b: a.maximum(b), [x.abs().amax() for x in tensors])
+            return largest
         powers = [(x * x if p == 2.0 else x.abs() ** p).sum() for x in tensors]
         total: Tensor = functools.reduce(lambda a, b: a + b, powers)
         return total.sqrt() if p == 2.0 else total ** (1 / p)

@@ -26,7 +26,7 @@ class Batch:
 
 
 def batches_of(inputs: Sequence[Value], first: int) -> list[Batch]:
-    """The arguments among a graph's inputs, whose slots start at `first`, as batches; none if one is a single number, or they differ in length."""
+    """The arguments among inputs whose slots start at `first`, as batches of one length; none if they are not that."""
     arguments = [(first + i, v) for i, v in enumerate(inputs) if v.role == "argument"]
     if len({v.shape[:1] for _, v in arguments}) != 1 or not arguments[0][1].shape:
         return []

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from math import prod
 
 from chainrule.compiler.fuse import REDUCTIONS, Group, taken_axis
@@ -18,7 +19,7 @@ from chainrule.compiler.targets.llvm.elements import START, TYPES, Elements, Ind
 from chainrule.compiler.targets.llvm.elementwise import Typed, emit
 from chainrule.compiler.targets.llvm.gemm import Product, Strides, plan
 from chainrule.compiler.targets.llvm.machine import Machine
-from chainrule.compiler.targets.llvm.text import I64, PTR, Function, Type, literal
+from chainrule.compiler.targets.llvm.text import I64, PTR, Function, Loop, Type, literal
 from chainrule.compiler.views import MOVES, View, sliced, whole
 from chainrule.dtypes import DType
 from chainrule.shapes import Shape, normal_axis
@@ -491,7 +492,7 @@ def _nest(
 ) -> list[text.Value]:
     """Loops over axes (axis, size), the body innermost: carried values go through all of them."""
     f = w.f
-    loops = []
+    loops: list[Loop] = []
     place: dict[int, text.Value | int] = {}
     for axis, size in sizes:
         if size == 1:
@@ -645,7 +646,7 @@ def _joined_rows(a: View, batch: Shape, rows: int) -> View | None:
     if sizes != (*batch, rows):
         return None
     real = [(n, s) for n, s in zip(sizes, strides, strict=True) if n != 1]
-    for (_, s), (m, t) in zip(real, real[1:], strict=False):
+    for (_, s), (m, t) in pairwise(real):
         if s != m * t:
             return None
     step = real[-1][1] if real else 0

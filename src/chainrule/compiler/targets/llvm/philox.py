@@ -8,8 +8,8 @@ Source: Salmon, Moraes, Dror and Shaw, Parallel random numbers: as easy as 1, 2,
 
 from __future__ import annotations
 
-from chainrule.compiler.targets.llvm.elementwise import TYPES, binary, cast
-from chainrule.compiler.targets.llvm.registers import Register, where
+from chainrule.compiler.targets.llvm.elementwise import binary, cast
+from chainrule.compiler.targets.llvm.registers import Register
 from chainrule.compiler.targets.llvm.text import F32, F64, I32, I64, Function, Type, Value, literal
 from chainrule.dtypes import DType, float32, float64
 
@@ -46,68 +46,30 @@ def wide_product(x: Register, factor: int) -> tuple[Register, Register]:
     return (product >> 64).to("trunc", I64), product.to("trunc", I64)
 
 
-def word(f: Function, key: Value, counter: Value, place: Value) -> Value:
-    """The word at a place (an i64) of the stream that begins with the block `counter`."""
-    at = Register(f, place)
-    words = [Register(f, w) for w in block(f, key, (Register(f, counter) + (at >> 2)).value)]
-    low, high = ((at & bit).differs(0) for bit in (1, 2))
-    return where(high, where(low, words[3], words[2]), where(low, words[1], words[0])).value
-
-
 def words(f: Function, key: Value, counter: Value, first: Value, lanes: int) -> Value:
-    """The words at the places first, first + 1, ... of the stream, as many as lanes.
+    """The words at the places first, first + 1, ... of the stream that begins with the block `counter`.
 
-    All blocks are computed side by side, in vectors of two halves: the words a and c of each block, and b and d.
+    Block by block: a processor multiplies 64 by 64 bits in one instruction, but vectors of them in a dozen.
 
     Args:
-        first: an i64, a multiple of four.
-        lanes: a multiple of four.
+        key: an i64, as in `block`.
+        counter: an i64, as in `block`.
+        first: an i64, a multiple of the lanes.
+        lanes: 0 for one word as a scalar, 2 or a multiple of four for a vector.
     """
-    assert lanes % WORDS == 0
-    blocks = lanes // WORDS
-    numbers = Value(f"<{', '.join([f'i64 {i}' for i in range(1, blocks + 1)])}>", I64.of(blocks))
-    start = Register(f, counter) + (Register(f, first) >> 2)
-    a = Register(f, f.splat(start.value, blocks)) + Register(f, numbers)
-    zero = a.constant(0)
-    factors = halves(literal_of(a, MULTIPLIERS[0]), literal_of(a, MULTIPLIERS[1]))
-    k = Register(f, key), Register(f, literal(0, I64))
-    ac, bd = halves(a, zero), halves(zero, zero)
-    for turn in range(ROUNDS):
-        if turn:
-            k = k[0] + KEY_STEPS[0], k[1] + KEY_STEPS[1]
-        high, low = wide_products(ac, factors)
-        keys = halves(*[Register(f, f.splat(word.value, blocks)) for word in k])
-        ac, bd = exchanged(high) ^ bd ^ keys, exchanged(low)
-    # a0 a1 .. c0 c1 .. | b0 b1 .. d0 d1 ..  to  a0 b0 c0 d0 a1 ..
-    order = [i + shift for i in range(blocks) for shift in (0, 2 * blocks, blocks, 3 * blocks)]
-    return f.shuffle(ac.value, bd.value, order)
-
-
-def literal_of(x: Register, number: int) -> Register:
-    return x.constant(number)
-
-
-def halves(a: Register, b: Register) -> Register:
-    """A vector of both."""
-    both = range(2 * a.type.lanes)
-    return Register(a.f, a.f.shuffle(a.value, b.value, both))
-
-
-def exchanged(x: Register) -> Register:
-    """The second half before the first."""
-    half = x.type.lanes // 2
-    return Register(x.f, x.f.shuffle(x.value, x.value, [*range(half, 2 * half), *range(half)]))
-
-
-def wide_products(x: Register, y: Register) -> tuple[Register, Register]:
-    """The high and the low 64 bits of products, by those of halves: vectors have no wider ones."""
-    mask = (1 << 32) - 1
-    x_low, x_high, y_low, y_high = x & mask, x >> 32, y & mask, y >> 32
-    low = x_low * y_low
-    middle = x_high * y_low + (low >> 32)
-    other = x_low * y_high + (middle & mask)
-    high = x_high * y_high + (middle >> 32) + (other >> 32)
-    return high, (other << 32) | (low & mask)
+    assert lanes in (0, 2) or lanes % WORDS == 0
+    number = Register(f, counter) + (Register(f, first) >> 2)
+    drawn = [w for i in range(max(1, lanes // WORDS)) for w in block(f, key, (number + i).value)]
+    for bit in (2, 1)[: {0: 2, 2: 1}.get(lanes, 0)]:  # of a block, one half; of the half, one word
+        is_later = (Register(f, first) & bit).differs(0)
+        earlier, later = drawn[: len(drawn) // 2], drawn[len(drawn) // 2 :]
+        drawn = [f.select(is_later.value, b, a) for a, b in zip(earlier, later, strict=True)]
+    if not lanes:
+        return drawn[0]
+    vector = Value("poison", I64.of(lanes))
+    for lane, drawn_word in enumerate(drawn):
+        vector = f.insert(vector, drawn_word, lane)
+    return vector
 
 
 # ---- numbers ------------------------------------------------------------------------------------------------------

@@ -63,7 +63,7 @@ worker's caches as much again."""
 
 @dataclass
 class Step:
-    """A piece of the program: kernels with what they work on, some divided among threads; or an instruction for NumPy."""
+    """A piece of the program: kernels with what they work on, some for several threads; or an instruction for NumPy."""
 
     kernels: list[tuple[Kernel, list[Value]]] = field(default_factory=list)
     divided: set[Kernel] = field(default_factory=set)

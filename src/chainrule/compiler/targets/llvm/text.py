@@ -313,10 +313,8 @@ class Function:
         mask = mask or literal(1, I1.of(type.lanes))
         name = f"llvm.masked.gather.{type.mangled}.{addresses.type.mangled}"
         self.declared[name] = f"declare {type} @{name}({addresses.type}, {mask.type}, {type})"
-        return self.value(
-            f"call {type} @{name}({addresses.type} align {type.bytes} {addresses}, {mask.typed}, {type} zeroinitializer)",
-            type,
-        )
+        where = f"{addresses.type} align {type.bytes} {addresses}"
+        return self.value(f"call {type} @{name}({where}, {mask.typed}, {type} zeroinitializer)", type)
 
     def scatter(self, value: Value, addresses: Value, mask: Value | None = None) -> None:
         """Store each lane at its address."""
