@@ -131,8 +131,9 @@ def test_rules_on_tensors_give_what_rules_on_arrays_give(point: Point) -> None:
         y = call(point.op, given, point.params)
         c = wrap(np.asarray(point.random().uniform(0.5, 1.5, y.value.shape)), None)
         found.append(grad(y, [given[i] for i in places], c, create_graph=create_graph))
+    roundings = 8 if point.op.keeps else 2  # the reader's own statistics, and those that the declared body gives again
     for raw, recorded in zip(*found, strict=True):
-        np.testing.assert_allclose(recorded.value, raw.value, rtol=2 * EPS, atol=2 * EPS)
+        np.testing.assert_allclose(recorded.value, raw.value, rtol=roundings * EPS, atol=roundings * EPS)
 
 
 @at(visited("second derivative"))

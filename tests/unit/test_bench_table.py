@@ -158,7 +158,7 @@ def nobody(threads: int, folder: Path) -> Iterator[Any]:
 def test_a_session_measures_each_row_at_each_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session, "crew", nobody)
     monkeypatch.setattr(session, "build", lambda workload, contenders, processes: [])
-    monkeypatch.setattr(session.machine, "peak", lambda threads, sizes: Peak(threads, 1e9, dict.fromkeys(sizes, 1e9)))
+    monkeypatch.setattr(session.machine, "peak", lambda threads, sizes, _: Peak(threads, 1e9, dict.fromkeys(sizes, 1e9)))
     said: list[str] = []
     found = Session(chosen("none"), say=said.append).run([find("W1"), find("W3")], [find("S1")], [1, 2])
     assert [(row.workload.name, row.threads) for row in found.rows] == [("W1", 1), ("W3", 1), ("W1", 2), ("W3", 2)]
@@ -184,7 +184,10 @@ def test_the_command_line_says_what_is_wrong(
     assert message in capsys.readouterr().err
 
 
-def test_our_rows_alone_need_no_peer(capsys: pytest.CaptureFixture[str]) -> None:
+def test_our_rows_alone_need_no_peer_and_leave_nothing_behind(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     assert main(["bench", "--rows", "W1", "--peers", "none", "--threads", "1", "--rounds", "1", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     (row,) = found["rows"]
@@ -192,3 +195,4 @@ def test_our_rows_alone_need_no_peer(capsys: pytest.CaptureFixture[str]) -> None
     assert eager["failure"] is None
     assert 1 < eager["fixed"] < 10_000
     assert found["peaks"][0]["flops"] > 1e9
+    assert list(tmp_path.iterdir()) == []

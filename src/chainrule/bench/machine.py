@@ -63,11 +63,17 @@ class Peak:
         return bounds[bound] * 1e6, bound
 
 
-def peak(threads: int, footprints: Sequence[int]) -> Peak:
-    """Measures the machine with so many threads, and the bandwidth for arrays of each of so many bytes together."""
+def peak(threads: int, footprints: Sequence[int], folder: Path) -> Peak:
+    """Measures the machine with so many threads.
+
+    Args:
+        threads: how many.
+        footprints: bytes of the arrays for which the bandwidth is wanted.
+        folder: where compiled code may be kept.
+    """
     command = [sys.executable, "-m", "chainrule.bench.machine", str(threads), *map(str, sorted(set(footprints)))]
     with processors(threads):
-        answer = subprocess.run(command, capture_output=True, text=True, check=True, env=environment(threads, "."))
+        answer = subprocess.run(command, capture_output=True, text=True, check=True, env=environment(threads, str(folder)))
     found = json.loads(answer.stdout)
     bandwidth = {int(footprint): speed for footprint, speed in found["bandwidth"].items()}
     return Peak(threads, found["flops"], bandwidth)

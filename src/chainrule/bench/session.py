@@ -134,10 +134,10 @@ class Session:
         """
         self.say("measuring the machine")
         footprints = [workload.update_footprint for workload in (*rows, *sweep)]
-        peaks = {count: machine.peak(count, footprints) for count in sorted({1, *threads})}
         found: list[Row] = []
         swept: list[Row] = []
         with tempfile.TemporaryDirectory(prefix="chainrule-bench-", ignore_cleanup_errors=True) as folder:
+            peaks = {count: machine.peak(count, footprints, Path(folder)) for count in sorted({1, *threads})}
             for count in threads:
                 for workload in rows:
                     with crew(count, Path(folder)) as processes:

@@ -114,9 +114,8 @@ def cost(part: Part) -> Cost:
 def speed() -> tuple[float, float]:
     """Of one core of this machine: float32 operations and bytes per second, measured once in a few milliseconds."""
     machine = host()
-    run = ctypes.CFUNCTYPE(ctypes.c_float, ctypes.c_int64)(
-        compile_text(peak_text(F32, machine), machine).address("peak")
-    )
+    native = compile_text(peak_text(F32, machine), machine)  # holds the code while it runs
+    run = ctypes.CFUNCTYPE(ctypes.c_float, ctypes.c_int64)(native.address("peak"))
     rounds = 100_000
     flops = flops_per_round(F32, machine) * rounds / min(_seconds(lambda: run(rounds)) for _ in range(5))
     source, target = np.ones(1 << 24, np.uint8), np.ones(1 << 24, np.uint8)

@@ -8,15 +8,20 @@ which calls `kernel(ptr context, i64 begin, i64 end)` on ranges that cover 0 ...
 done. The ranges depend on the units and the number of threads only; which thread works on which does not matter, if
 what a kernel does for a unit depends on nothing but that unit. `emit_parallel` writes the call.
 
-**A job** is cut into chunks, and whoever is free takes the next: a worker that the system lets wait delays nobody,
-the caller goes on alone. One word says what is left: how many chunks there are, how many were taken from the front
-(by the caller) and from the back (by workers); an atomic addition takes one and tells which. So with two threads a
-thread finds in its cache what it had there in the kernel before. Only who has taken a chunk reads the job, and the
-caller changes it only when all chunks are done: nobody is ever late for a job.
+**A job** is cut into chunks, and whoever is free takes the next: while the system lets a worker wait, the caller goes
+on alone. One word, the tickets, says what is left: how many chunks there are, how many were taken from the front (by
+the caller) and from the back (by workers); an atomic addition takes one and tells which. So of two threads each finds
+in its cache what it had there in the kernel before. Only who has taken a chunk reads the job, and the caller changes
+it only when all chunks are done: nobody is ever late for a job.
 
 **Waiting** is spinning for about 20 us, then sleeping on a lock of Python's C API, which is a semaphore on every
 platform. Who wants to sleep says so and then looks once more for a reason to stay up; who gives a reason looks
 afterwards for sleepers. Both in one order for all threads (seq_cst), so one of them sees the other.
+
+**Never slower than alone.** When another process keeps a core busy, a worker can be stopped within a chunk, for
+milliseconds, and the caller has to wait. So the caller keeps an account: a job earns the time that it would have taken
+alone (chunks x the caller's mean time for one) less the time that it took, the waking of workers included. When the
+account is overdrawn, the caller works alone for twenty times as long: waiting costs at most a twentieth.
 
 Several callers at once: the first has the team, the others work alone. So does a kernel that divides its own work.
 """
@@ -36,6 +41,13 @@ CHUNKS_PER_THREAD = 4
 """How finely a job is cut. Finer: less waiting at the end when one core is slower. Coarser: fewer calls."""
 
 
+OVERDRAFT, CEILING = 4, 512
+"""What the account may owe, and the most that it holds, in times of spinning: 80 us and 10 ms."""
+
+REPAYMENT = 20
+"""How many times what dividing lost is then worked alone."""
+
+
 class Word(IntEnum):
     """The layout of a pool: places in it, counted in words of eight bytes. It begins on a cache line of its own."""
 
@@ -44,9 +56,11 @@ class Word(IntEnum):
     HIRE = 2  # address of a function `void ()` that starts the missing workers
     WORKERS = 3  # how many were started
     BEDS = 4  # address of the workers' beds, LINE words each
-    SPINS = 5  # rounds of spinning before sleep
+    SPIN = 5  # how long a thread spins before it sleeps, in ticks of the processor's clock
     BED = LINE  # the caller's bed
     TAKEN = 2 * LINE  # 1 while a caller has the team
+    ACCOUNT = 2 * LINE + 1  # ticks that dividing has earned lately
+    ALONE = 2 * LINE + 2  # ticks that the caller still works alone, because dividing did not pay
     TICKETS = 3 * LINE  # chunks, and how many were taken
     KERNEL = 3 * LINE + 1  # the job: what to call,
     CONTEXT = 3 * LINE + 2  # with which context,
@@ -101,8 +115,10 @@ def emit_parallel(f: Function, pool: Value, kernel_name: str, context: Value, un
 
 
 def fork_join_text(machine: Machine) -> str:
-    """The module: cr_parallel, and what the pool's owner calls: cr_worker, cr_close, cr_spin."""
-    writers = (_write_parallel, _write_worker, _write_close, _write_spin, _write_chunk, _write_wake)
+    """The module: cr_parallel, and what the pool's owner calls: cr_worker, cr_close, cr_now."""
+    writers = (
+        _write_parallel, _write_alone, _write_team, _write_worker, _write_close, _write_now, _write_chunk, _write_wake
+    )  # fmt: skip
     return module_text([write(machine) for write in writers])
 
 
@@ -110,73 +126,117 @@ def fork_join_text(machine: Machine) -> str:
 
 
 def _write_parallel(machine: Machine) -> Function:
-    """`void cr_parallel(ptr pool, ptr kernel, ptr context, i64 units)`, see above."""
+    """`void cr_parallel(ptr pool, ptr kernel, ptr context, i64 units)`: cut into chunks, find out who works on them."""
     params = [("pool", PTR), ("kernel", PTR), ("context", PTR), ("units", I64)]
     f = _function("cr_parallel", params, machine)
-    pool, kernel, context, units = (f[name] for name, _ in params)
-    mode = _read_mode(f, machine)
-    f.branch(f.compare("slt", units, ONE), "nothing", "some")
+    pool, units = f["pool"], f["units"]
+    f.branch(f.compare("slt", units, ONE), "end", "some")
 
     f.begin("some")
     threads = f.atomic_load(_load(f, pool, Word.THREADS, PTR), I64, "monotonic")
-    one_thread = f.compare("sle", threads, ONE)
-    most = f.select(one_thread, ONE, f.mul(threads, literal(CHUNKS_PER_THREAD, I64)))
+    several = f.compare("sgt", threads, ONE)
+    most = f.select(several, f.mul(threads, literal(CHUNKS_PER_THREAD, I64)), ONE)
     chunks = f.call("llvm.smin.i64", I64, units, most)
-    share, rest = f.div(units, chunks), f.rem(units, chunks)
+    job = [f["kernel"], f["context"], f.div(units, chunks), f.rem(units, chunks), chunks]
     f.branch(f.compare("eq", chunks, ONE), "alone", "ask")
-
     f.begin("ask")
     taken = f.atomic_update("xchg", f.at(pool, Word.TAKEN, I64), ONE, "acquire")
-    f.branch(f.compare("eq", taken, ZERO), "team", "alone")
+    f.branch(f.compare("eq", taken, ZERO), "ours", "alone")
 
     f.begin("alone")
-    loop = f.loop(ZERO, chunks)
-    f.call("cr_chunk", VOID, kernel, context, share, rest, loop.index)
-    f.close(loop)
-    f.jump("nothing")
+    f.call("cr_alone", VOID, *job)
+    f.jump("end")
 
-    f.begin("team")
-    helpers = f.sub(threads, ONE)
+    f.begin("ours")
+    debt = _load(f, pool, Word.ALONE)
+    f.branch(f.compare("sgt", debt, ZERO), "repay", "divide")
+    f.begin("repay")
+    start = _now(f)
+    f.call("cr_alone", VOID, *job)
+    f.store(f.sub(debt, f.sub(_now(f), start)), f.at(pool, Word.ALONE, I64))
+    f.jump("release")
+    f.begin("divide")
+    f.call("cr_team", VOID, pool, *job, threads)
+    f.jump("release")
+    f.begin("release")
+    f.atomic_store(ZERO, f.at(pool, Word.TAKEN, I64))
+    f.jump("end")
+    f.begin("end")
+    f.ret()
+    return f
+
+
+_JOB = [("kernel", PTR), ("context", PTR), ("share", I64), ("rest", I64), ("chunks", I64)]
+"""What to call with which context; a chunk has `share` units, the first `rest` chunks one more."""
+
+
+def _write_alone(machine: Machine) -> Function:
+    """`void cr_alone(job)`: all chunks, one after the other."""
+    f = _function("cr_alone", _JOB, machine, linkage="internal")
+    loop = f.loop(ZERO, f["chunks"])
+    f.call("cr_chunk", VOID, f["kernel"], f["context"], f["share"], f["rest"], loop.index)
+    f.close(loop)
+    f.ret()
+    return f
+
+
+def _write_team(machine: Machine) -> Function:
+    """`void cr_team(ptr pool, job, i64 threads)`: publish the job, work on it, wait for the others, book the time."""
+    f = _function("cr_team", [("pool", PTR), *_JOB, ("threads", I64)], machine, linkage="internal")
+    pool, chunks = f["pool"], f["chunks"]
+    tickets = f.at(pool, Word.TICKETS, I64)
+    mode = _read_mode(f, machine)
+    helpers = f.sub(f["threads"], ONE)
     f.branch(f.compare("slt", _load(f, pool, Word.WORKERS), helpers), "hire", "publish")
     f.begin("hire")
     f.call_at(_load(f, pool, Word.HIRE, PTR), VOID)
     f.jump("publish")
 
     f.begin("publish")
-    job = {Word.KERNEL: kernel, Word.CONTEXT: context, Word.SHARE: share, Word.REST: rest, Word.MODE: mode}
-    for word, value in job.items():
+    start = _now(f)
+    job = {Word.KERNEL: f["kernel"], Word.CONTEXT: f["context"], Word.SHARE: f["share"], Word.REST: f["rest"]}
+    for word, value in (job | {Word.MODE: mode}).items():
         f.store(value, f.at(pool, word, I64))
-    # The first chunk is the caller's own.
-    fresh = f.bits("or", f.bits("shl", chunks, literal(_CHUNKS, I64)), literal(1 << _FRONT, I64))
-    f.atomic_store(fresh, f.at(pool, Word.TICKETS, I64), "seq_cst")
+    first_taken = f.bits("or", f.bits("shl", chunks, literal(_CHUNKS, I64)), literal(1 << _FRONT, I64))
+    f.atomic_store(first_taken, tickets, "seq_cst")
     _wake_workers(f, pool, f.call("llvm.smin.i64", I64, helpers, f.sub(chunks, ONE)))
-    f.jump("work")
 
-    f.begin("work")
-    loop = f.loop(ZERO, chunks)  # at most; it is left when nothing is left
-    f.call("cr_chunk", VOID, kernel, context, share, rest, loop.index)
-    tickets = f.atomic_update("add", f.at(pool, Word.TICKETS, I64), literal(1 << _FRONT, I64), "monotonic")
-    f.branch(_something_left(f, tickets), "again", "join")
+    start_of_work = _now(f)
+    loop = f.loop(ZERO, chunks)  # it is left when nothing is left, at the latest after the last chunk
+    f.call("cr_chunk", VOID, f["kernel"], f["context"], f["share"], f["rest"], loop.index)
+    taken = f.atomic_update("add", tickets, literal(1 << _FRONT, I64), "monotonic")
+    f.branch(_something_left(f, taken), "again", "settle")
     f.begin("again")
     f.close(loop)
     f.line("unreachable")
 
-    f.begin("join")
-    missing = f.sub(chunks, _field(f, tickets, _FRONT))  # only the caller takes from the front
-    f.branch(f.compare("eq", missing, ZERO), "done", "settle")
     f.begin("settle")
+    end_of_work = _now(f)
+    own = _field(f, taken, _FRONT)  # only the caller takes from there
+    missing = f.sub(chunks, own)
     before = f.atomic_update("add", f.at(pool, Word.PENDING, I64), missing)
-    f.branch(f.compare("eq", f.add(before, missing), ZERO), "done", "wait")
+    f.branch(f.compare("eq", f.add(before, missing), ZERO), "book", "wait")
     f.begin("wait")
-    _wait(f, pool, f.at(pool, Word.BED, I64), lambda: _nothing_pending(f, pool), machine, reason="done")
-    f.jump("wait")  # woken by the worker that was last in an earlier job, or in this one
+    _spin(f, pool, lambda: _nothing_pending(f, pool), machine, reason="book")
+    _sleep(f, f.at(pool, Word.BED, I64), lambda: _nothing_pending(f, pool), reason="book")
+    f.jump("wait")  # it may be a worker of an earlier job that woke us
 
-    f.begin("done")
-    f.atomic_store(ZERO, f.at(pool, Word.TAKEN, I64))
-    f.jump("nothing")
-    f.begin("nothing")
+    f.begin("book")
+    alone = f.div(f.mul(f.sub(end_of_work, start_of_work), chunks), own)
+    _book(f, pool, f.sub(alone, f.sub(_now(f), start)))
     f.ret()
     return f
+
+
+def _book(f: Function, pool: Value, earned: Value) -> None:
+    """Add to the account; if it is overdrawn, begin a new one and have the caller work alone."""
+    account, spin = f.at(pool, Word.ACCOUNT, I64), _load(f, pool, Word.SPIN)
+    most = f.mul(spin, literal(CEILING, I64))
+    balance = f.call("llvm.smin.i64", I64, f.add(f.load(account, I64), earned), most)
+    overdrawn = f.compare("slt", balance, f.mul(spin, literal(-OVERDRAFT, I64)))
+    f.store(f.select(overdrawn, ZERO, balance), account)
+    debt = f.mul(balance, literal(-REPAYMENT, I64))
+    f.store(f.select(overdrawn, debt, ZERO), f.at(pool, Word.ALONE, I64))
 
 
 def _nothing_pending(f: Function, pool: Value) -> Value:
@@ -203,12 +263,12 @@ def _write_worker(machine: Machine) -> Function:
     f.store(_read_mode(f, machine), mode)
     cell = f.value("alloca i32", PTR)
     tickets, pending = f.at(pool, Word.TICKETS, I64), f.at(pool, Word.PENDING, I64)
-    last = f.sub(_load(f, bed, Bed.NUMBER), literal(-1, I64))
+    least = f.add(_load(f, bed, Bed.NUMBER), ONE)  # with more threads than these this worker is wanted
     f.jump("idle")
 
     f.begin("idle")
     threads = f.atomic_load(_load(f, pool, Word.THREADS, PTR), I64, "monotonic")
-    f.branch(f.compare("slt", last, threads), "wanted", "unwanted")
+    f.branch(f.compare("slt", least, threads), "wanted", "unwanted")
     f.begin("wanted")
     _spin(f, pool, lambda: _something_left(f, f.atomic_load(tickets, I64, "monotonic")), machine, reason="take")
     f.jump("unwanted")
@@ -267,13 +327,10 @@ def _write_close(machine: Machine) -> Function:
     return f
 
 
-def _write_spin(machine: Machine) -> Function:
-    """`void cr_spin(i64 rounds)`: spin, at least once; to measure how long a round takes."""
-    f = _function("cr_spin", [("rounds", I64)], machine)
-    loop = f.loop(ZERO, f["rounds"])
-    _pause(f, machine)
-    f.close(loop)
-    f.ret()
+def _write_now(machine: Machine) -> Function:
+    """`i64 cr_now()`: the processor's clock, to measure how fast it ticks."""
+    f = _function("cr_now", [], machine, I64)
+    f.ret(_now(f))
     return f
 
 
@@ -307,12 +364,15 @@ def _something_left(f: Function, tickets: Value) -> Value:
 
 def _spin(f: Function, pool: Value, ready: Callable[[], Value], machine: Machine, *, reason: str) -> None:
     """Spin until it is ready, then go to the block `reason`; go on here when it took too long."""
-    still = f.fresh("still")
-    loop = f.loop(ZERO, _load(f, pool, Word.SPINS))
+    spin, still, tired = (f.fresh(name) for name in ("spin", "still", "tired"))
+    start, limit = _now(f), _load(f, pool, Word.SPIN)
+    f.jump(spin)
+    f.begin(spin)
     f.branch(ready(), reason, still)
     f.begin(still)
     _pause(f, machine)
-    f.close(loop)
+    f.branch(f.compare("slt", f.sub(_now(f), start), limit), spin, tired)
+    f.begin(tired)
 
 
 def _sleep(f: Function, bed: Value, ready: Callable[[], Value], *, reason: str) -> None:
@@ -332,14 +392,6 @@ def _sleep(f: Function, bed: Value, ready: Callable[[], Value], *, reason: str) 
     f.call("PyThread_acquire_lock", I32, lock, literal(1, I32))
     f.jump(reason)
     f.begin(asleep)
-
-
-def _wait(
-    f: Function, pool: Value, bed: Value, ready: Callable[[], Value], machine: Machine, *, reason: str
-) -> None:
-    """Spin, then sleep; to the block `reason` when it is ready, on here when woken."""
-    _spin(f, pool, ready, machine, reason=reason)
-    _sleep(f, bed, ready, reason=reason)
 
 
 def _write_wake(machine: Machine) -> Function:
@@ -364,6 +416,11 @@ def _pause(f: Function, machine: Machine) -> None:
         f.call("llvm.x86.sse2.pause", VOID)
     else:  # `yield` does nothing on most; a barrier waits about as long as x86's `pause`
         f.call("llvm.aarch64.isb", VOID, literal(15, I32))
+
+
+def _now(f: Function) -> Value:
+    """The time: the TSC of x86, CNTVCT of AArch64; both tick evenly, and in step on all cores."""
+    return f.call("llvm.readcyclecounter", I64)
 
 
 # ---- the floating-point mode --------------------------------------------------------------------------------------

@@ -14,7 +14,6 @@ import os
 import threading
 import time
 import warnings
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -47,7 +46,7 @@ class Pool:
         self._words[Word.THREADS] = address_of_number()
         self._words[Word.HIRE] = ctypes.cast(self._hire, ctypes.c_void_p).value
         self._words[Word.BEDS] = self._beds.ctypes.data
-        self._words[Word.SPINS] = self._spins()
+        self._words[Word.SPIN] = self._ticks(SPIN_SECONDS)
         self._make_bed(self._words[Word.BED :])
 
     @staticmethod
@@ -104,10 +103,12 @@ class Pool:
         bed[Bed.ASLEEP] = 0
         bed[Bed.LOCK] = _taken_lock()
 
-    def _spins(self) -> int:
-        """Rounds of spinning in SPIN_SECONDS."""
-        spin, rounds = ctypes.CFUNCTYPE(None, ctypes.c_int64)(self._native.address("cr_spin")), 1000
-        return max(1, round(SPIN_SECONDS / min(_seconds(partial(spin, rounds)) for _ in range(5)) * rounds))
+    def _ticks(self, seconds: float) -> int:
+        """So much time, in ticks of the processor's clock."""
+        now = ctypes.CFUNCTYPE(ctypes.c_int64)(self._native.address("cr_now"))
+        start, first = time.perf_counter(), now()
+        time.sleep(1e-3)
+        return round((now() - first) / (time.perf_counter() - start) * seconds)
 
     def _forget_workers(self) -> None:
         """In a forked child, which has only the thread that forked: as new. The parent's locks may be in any state."""
@@ -137,9 +138,3 @@ def _taken_lock() -> int:
         raise MemoryError("no lock for a thread of the pool")
     api.PyThread_acquire_lock(lock, 1)
     return int(lock)
-
-
-def _seconds(call: Any) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start

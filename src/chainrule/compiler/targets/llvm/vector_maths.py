@@ -22,7 +22,7 @@ from chainrule.compiler.targets.llvm.registers import (
     lane_by_lane,
     rarely,
     where,
-)  # fmt: skip
+)
 from chainrule.compiler.targets.llvm.text import F32, F64, I64, Function, Type, Value, literal
 
 # ---- float and double ------------------------------------------------------------------------------------------------
@@ -471,7 +471,7 @@ def log1p(x: Register) -> Register:
     of_x = u - 1
     lost = (1 - (u - of_x)) + (x - of_x)
     m, biased = split_number(u)
-    # 2^-n in two steps: n may be bias + 1, and then `lost` is 0.
+    # half of it times 2^(1-n): n may be bias + 1, for which 2^-n is no normal number
     f = fma(0.5 * lost, power_of_two(2 * fmt.bias + 1 - biased, x), m - 1)
     y = where_log_is_finite(u, log_of_parts(f, biased))
     return where(abs(x) < 2.0 ** -(fmt.digits + 2), x, y)
@@ -610,7 +610,6 @@ TWO_OVER_PI_BITS = int(
     16,
 )
 """2/pi times 2^1216."""
-
 
 Angle = tuple[Register, Register, Register]
 """q pi/2 + r + rest: r in [-pi/4, pi/4], what r is too short for, and an integer q of which the last two bits count."""
@@ -823,8 +822,7 @@ def angle_of(y: Register, x: Register) -> Register:
     t = where(far, small - large, small) / where(far, small + large, large)
     p = odd(ATAN, t)
     # The angle is k pi/4 + p: k = 0 or 1 in the first octant, 2 - k when steep, 4 - k on the left side.
-    one, none = (x.constant(v) for v in (1, 0))
-    k = where(far, one, none)
+    k = where(far, x.constant(1), 0)
     k, p = where(steep, 2 - k, k), where(steep, -p, p)
     left = x.is_negative
     k, p = where(left, 4 - k, k), where(left, -p, p)
