@@ -1,4 +1,4 @@
-"""Prints the polynomials of compiler/targets/llvm/vector_maths.py: minimax approximations, found by Remez's exchange.
+"""Prints the polynomials of vector_maths.py and vector_angles.py: minimax approximations, by Remez's exchange.
 
 python tools/minimax.py            every table
 python tools/minimax.py LOG ERF    these

@@ -352,6 +352,7 @@ __all__ = [
     "get_default_device",
     "get_default_dtype",
     "get_float32_matmul_precision",
+    "get_num_threads",
     "get_rng_state",
     "greater",
     "greater_equal",
@@ -475,6 +476,7 @@ __all__ = [
     "set_default_tensor_type",
     "set_float32_matmul_precision",
     "set_grad_enabled",
+    "set_num_threads",
     "set_printoptions",
     "set_rng_state",
     "short",
@@ -542,7 +544,8 @@ _LATE_MODULES = frozenset(
     ("accelerator", "autograd", "backends", "cuda", "data", "interop", "nn", "optim", "random", "utils")
 )
 _LATE_NAMES = {
-    "compile": "chainrule.compiler.compile", "load": "chainrule.interop.archive", "save": "chainrule.interop.archive",
+    "compile": "chainrule.compiler.compile", "get_num_threads": "chainrule.compiler.threads",
+    "set_num_threads": "chainrule.compiler.threads", "load": "chainrule.interop.archive", "save": "chainrule.interop.archive",
 }  # fmt: skip
 
 

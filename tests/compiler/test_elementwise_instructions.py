@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from chainrule import dtypes
-from chainrule.compiler.targets.llvm import elementwise
+from chainrule.compiler.targets.llvm import elementwise, vector_angles, vector_maths
 from chainrule.compiler.targets.llvm.elementwise import TYPES, Typed, emit
 from chainrule.compiler.targets.llvm.machine import Machine, host
 from chainrule.compiler.targets.llvm.native import compile_text
@@ -145,7 +145,7 @@ def assert_equal(op: Op, dtype: DType, got: Any, wanted: Any) -> None:
     assert got.dtype == wanted.dtype
     if got.dtype.kind != "f":
         np.testing.assert_array_equal(got, wanted)
-    elif hasattr(elementwise.vector_maths, op.name):
+    elif any(hasattr(module, op.name) for module in (vector_maths, vector_angles)):
         eps = np.finfo(got.dtype).eps
         np.testing.assert_allclose(got, wanted, rtol=4 * eps, atol=np.finfo(got.dtype).smallest_subnormal)
     else:

@@ -162,7 +162,19 @@ class Compiled:
             UnsupportedError: a function that does not return one Tensor.
         """
         rows = checked_rows(data, batch_size)
-        found = [run_epoch(self, data, rows, batch_size, shuffle, drop_last) for _ in range(epochs)]
+        full = rows - rows % batch_size
+        whole = full == rows or drop_last
+        first = self.program_for(tuple([wrap(x.value[:batch_size], None) for x in data]))
+        if whole and not first.trace.draws:  # the steps of all epochs are one row of steps
+            orders = np.concatenate([order_of(rows, shuffle)[:full] for _ in range(epochs)] or [np.empty(0, np.int64)])
+            found = [run_steps(self, data, orders, batch_size)]
+        else:
+            found = []
+            for _ in range(epochs):
+                order = order_of(rows, shuffle)
+                found.append(run_steps(self, data, order[:full], batch_size))
+                if not whole:
+                    found.append(run_steps(self, data, order[full:], rows - full))
         return wrap(np.concatenate(found) if found else np.empty((0,), np.float32), None)
 
     def program_for(self, args: tuple[Any, ...]) -> Program:
@@ -198,35 +210,33 @@ def checked_rows(data: Sequence[Tensor], batch_size: int) -> int:
     return len(data[0])
 
 
-def run_epoch(
-    step: Compiled, data: Sequence[Tensor], rows: int, batch_size: int, shuffle: bool, drop_last: bool
-) -> Array:
-    """The results of one pass over the data."""
-    order = randperm(rows).value if shuffle else np.arange(rows, dtype=np.int64)
-    full = rows - rows % batch_size
-    first = [wrap(x.value[order[:batch_size]], None) for x in data]
-    program = step.program_for(tuple(first))
+def order_of(rows: int, shuffle: bool) -> Array:
+    """The rows of one epoch."""
+    order: Array = randperm(rows).value if shuffle else np.arange(rows, dtype=np.int64)
+    return order
+
+
+def run_steps(step: Compiled, data: Sequence[Tensor], order: Array, batch_size: int) -> Array:
+    """The results of a step for each batch of rows in this order."""
+    arrays = [np.ascontiguousarray(x.value) for x in data]
+    program = step.program_for(tuple([wrap(x[:batch_size], None) for x in arrays]))
     if [r.kind for r in program.results] != ["output"] or program.rebuild([MISS]) is not MISS:
         raise UnsupportedError("epochs: the function returns one Tensor, such as the loss")
-    results = []
-    start = 0
-    count = batch_size
     native = bool(program.execute.batches) and not program.trace.effects and program.backward is None
-    while start < full:
-        stop = min(full, start + count)
+    results, start, count = [], 0, batch_size
+    while start < len(order):
         began = time.perf_counter()
         if native and program.fits():
-            arrays = [np.ascontiguousarray(x.value) for x in data]
+            stop = min(len(order), start + count)
             results.append(program.many(arrays, np.ascontiguousarray(order[start:stop])))
         else:
             stop = start + batch_size
-            results.append(step(*[wrap(x.value[order[start:stop]], None) for x in data]).detach().value[None])
+            results.append(step(*[wrap(x[order[start:stop]], None) for x in arrays]).detach().value[None])
         seconds = max(time.perf_counter() - began, 1e-9)
         count = max(batch_size, int(CHUNK / seconds * (stop - start)) // batch_size * batch_size)
         start = stop
-    if full < rows and not drop_last:
-        results.append(step(*[wrap(x.value[order[full:]], None) for x in data]).detach().value[None])
-    return np.concatenate(results)
+    shape, dtype = program.made[0]
+    return np.concatenate(results) if results else np.empty((0, *shape), dtype)
 
 
 # ---- targets -------------------------------------------------------------------------------------------------

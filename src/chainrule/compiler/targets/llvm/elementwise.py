@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from math import nan
 from typing import TypeAlias
 
-from chainrule.compiler.targets.llvm import vector_maths
+from chainrule.compiler.targets.llvm import vector_angles, vector_maths
 from chainrule.compiler.targets.llvm.registers import Register, at_least, at_most, fma, repeat_while, where
 from chainrule.compiler.targets.llvm.text import F32, F64, HALF, I1, I8, I16, I32, I64, Function, Type, Value, literal
 from chainrule.dtypes import DType, bool_, float16, float32, float64
@@ -171,9 +171,9 @@ FLOATS: dict[str, Formula] = {
     "logical_and": lambda a, b: a.differs(0) & b.differs(0), "logical_or": lambda a, b: a.differs(0) | b.differs(0),
     "logical_xor": lambda a, b: a.differs(0) ^ b.differs(0), "logical_not": lambda x: x.equals(0),
     **{name: written(getattr(vector_maths, name)) for name in (
-        "exp", "expm1", "log", "log1p", "log2", "log10", "tanh", "sinh", "cosh", "erf", "sin", "cos", "tan", "asin",
-        "acos", "atan", "atan2",
+        "exp", "expm1", "log", "log1p", "log2", "log10", "tanh", "sinh", "cosh", "erf",
     )},
+    **{name: written(getattr(vector_angles, name)) for name in ("sin", "cos", "tan", "asin", "acos", "atan", "atan2")},
 }  # fmt: skip
 
 # ---- integers and bools ----------------------------------------------------------------------------------------------

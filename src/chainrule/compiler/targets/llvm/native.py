@@ -12,6 +12,7 @@ import sys
 import weakref
 from collections.abc import Callable, Iterable
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -102,9 +103,7 @@ def compile_text(text: str, machine: Machine) -> Native:
 
 
 def _key(text: str, machine: Machine) -> str:
-    from chainrule import __version__  # the package's own facts are known once all of it is loaded
-
-    versions = [__version__, llvmlite.__version__, ".".join(map(str, binding.llvm_version_info))]
+    versions = [version("chainrule"), llvmlite.__version__, ".".join(map(str, binding.llvm_version_info))]
     return object_cache.key(text, machine.triple, machine.cpu, machine.features, str(OPTIMISATION), *versions)
 
 
