@@ -545,7 +545,8 @@ _LATE_MODULES = frozenset(
 )
 _LATE_NAMES = {
     "compile": "chainrule.compiler.compile", "get_num_threads": "chainrule.compiler.threads",
-    "set_num_threads": "chainrule.compiler.threads", "load": "chainrule.interop.archive", "save": "chainrule.interop.archive",
+    "set_num_threads": "chainrule.compiler.threads", "load": "chainrule.interop.archive",
+    "save": "chainrule.interop.archive",
 }  # fmt: skip
 
 

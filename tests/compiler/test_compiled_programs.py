@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any
 
@@ -316,3 +317,66 @@ def test_epochs_are_the_calls_one_by_one(name: str, shuffle: bool, jit: str) -> 
 def test_epochs_refuses_tensors_of_different_lengths() -> None:
     with pytest.raises(RuntimeError, match="first axis"):
         cr.compile(lambda x, y: (x + y).sum()).epochs((cr.ones(3), cr.ones(4)), 2)
+
+
+def test_compiled_programs_flush_denormals_unless_they_are_to_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHAINRULE_JIT", "1")
+    x = cr.tensor([1e-30, 1.0])
+
+    def squares(x: cr.Tensor) -> cr.Tensor:
+        return (x * 1e-10) * 2
+
+    np.testing.assert_array_equal(cr.compile(squares)(x).numpy()[0], 0)
+    assert cr.compile(squares, denormals="keep")(x).numpy()[0] > 0
+    assert squares(x).numpy()[0] > 0  # the flags are as they were
+
+
+def test_a_compiled_step_follows_the_eager_one_for_a_thousand_steps(jit: str) -> None:
+    if jit == "0":
+        pytest.skip("the interpreter is the eager arithmetic")
+    x, y = data(32, 5), labels(32, 3)
+    (eager, theirs), (function, ours) = PROGRAMS["adam"](), PROGRAMS["adam"]()
+    compiled = cr.compile(function)
+    for _ in range(1000):
+        expected, got = eager(x, y), compiled(x, y)
+    np.testing.assert_allclose(got.numpy(), expected.detach().numpy(), rtol=1e-3)
+    for key, array in everything(theirs).items():
+        if array is not None and "grad" not in key:
+            np.testing.assert_allclose(everything(ours)[key], array, rtol=2e-2, atol=2e-3, err_msg=key)
+
+
+def test_several_threads_may_call_one_program() -> None:
+    model = network(5, 7, 3)
+    compiled = cr.compile(lambda x: model(x).detach())
+    inputs = [data(4, 5, seed=i) for i in range(8)]
+    expected = [model(x).detach().numpy() for x in inputs]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(20):
+            for got, wanted in zip(pool.map(compiled, inputs), expected, strict=True):
+                np.testing.assert_allclose(got.numpy(), wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_arrays_that_are_not_contiguous_are_converted(jit: str) -> None:
+    compiled = cr.compile(lambda x: x * 2 + 1)
+    x = data(4, 6)
+    for y in (x, x.t(), x[:, ::2], x[1:]):
+        np.testing.assert_allclose(compiled(y).numpy(), y.numpy() * 2 + 1, rtol=1e-6)
+
+
+def test_lower_shows_every_form_of_a_program() -> None:
+    step, _ = PROGRAMS["sgd"]()
+    shown = cr.compile(step).lower(data(6, 5), labels(6, 3))
+    assert "cross_entropy" in str(shown.traced)
+    assert "cross_entropy" not in str(shown.simplified)
+    assert "gemm" in shown.kernels
+    assert "arena" in shown.memory
+    assert "define" in shown.llvm
+    assert "# kernels" in str(shown)
+
+
+def test_cost_counts_a_product() -> None:
+    cost = cr.compile(lambda a, b: a @ b).cost(cr.ones(8, 16), cr.ones(16, 4))
+    assert cost.flops == 2 * 8 * 16 * 4
+    assert cost.bytes == 4 * (8 * 16 + 16 * 4 + 8 * 4)
+    assert cost.seconds > 0
+    assert "MFLOP" in str(cost)

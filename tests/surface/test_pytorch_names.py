@@ -13,7 +13,6 @@ from chainrule import nn, optim
 MOST_USED = 230
 
 NOT_BUILT = {
-    "torch.compile": "the step compiler",
     "torch.distributions.Categorical": "distributions",
     "torch.func.functional_call": "func",
     "torch.func.vmap": "func",

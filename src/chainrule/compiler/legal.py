@@ -38,7 +38,7 @@ def check(graph: Graph) -> None:
         check_input(graph, x)
         define(x, "the inputs")
     for x in graph.constants:
-        demand(x in defined, "is a constant and no input", x, "the constants")
+        demand(x in defined and x.role == "constant", "has an array and is no constant", x, "the constants")
     for instruction in graph:
         where = repr(instruction)
         for x in instruction.values:

@@ -97,6 +97,7 @@ class Request:
     batch_size: int | None = None
     seed: int = 0
     early_stopping: int | None = None
+    compile: bool | None = None
 
     def __post_init__(self) -> None:
         for name, known in _NAMES.items():
@@ -155,6 +156,7 @@ class Settings:
     seed: int
     validation: float
     early_stopping: int | None
+    compile: bool
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as what JSON holds."""
@@ -212,6 +214,7 @@ def settle(request: Request, *, task: Task, training_rows: int, batches: int | N
         seed=request.seed,
         validation=_or(request.validation, DEFAULT_VALIDATION),
         early_stopping=request.early_stopping,
+        compile=request.compile is not False,
     )
 
 
@@ -245,7 +248,7 @@ def _check_given(request: Request, given: Given) -> None:
 
 def option_name(name: str) -> str:
     """The command-line option of a field."""
-    return "--set" if name == "arguments" else "--" + name.replace("_", "-")
+    return {"arguments": "--set", "compile": "--no-compile"}.get(name) or "--" + name.replace("_", "-")
 
 
 def suggestion(word: str, known: Iterable[str]) -> str | None:

@@ -20,6 +20,7 @@ from chainrule.errors import DataError, NonFiniteLossError
 from chainrule.tensor.functions.random import Generator, randperm
 from chainrule.tensor.tensor import Tensor, wrap
 from chainrule.train.problem import Examples
+from chainrule.train.steps import Compile, Function, as_it_is, backward_of, update_of
 
 Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 Record: TypeAlias = dict[str, Any]
@@ -100,6 +101,7 @@ def fit(
     scheduler: Any | None = None,
     schedule_per_batch: bool = False,
     callbacks: Sequence[Callback] = (),
+    compile: Compile = as_it_is,
 ) -> Training:
     """Trains the model and returns what is known of every epoch.
 
@@ -112,6 +114,7 @@ def fit(
         epochs_done: where a resumed training continues.
         schedule_per_batch: whether the scheduler steps after every batch instead of after every epoch.
         callbacks: look on, in this order.
+        compile: what the two halves of a step are made of: `as_it_is`, or a `steps.Compiling`.
 
     Raises:
         NonFiniteLossError: the loss of a batch is NaN or infinite. The step is not taken.
@@ -119,6 +122,7 @@ def fit(
     """
     training = Training(model, loss, optimizer, scheduler, epochs, count_of(batches), epochs_done)
     hooks = [c.after_backward for c in callbacks if type(c).after_backward is not Callback.after_backward]
+    backward, update = compile(backward_of(model, loss, optimizer)), update_of(optimizer, compile)
     for callback in callbacks:
         callback.before_training(training)
     for epoch in range(epochs_done + 1, epochs + 1):
@@ -128,7 +132,7 @@ def fit(
             callback.before_epoch(training)
         rate = optimizer.param_groups[0]["lr"]
         start = time.perf_counter()
-        mean_loss = _one_epoch(training, batches, scheduler if schedule_per_batch else None, hooks)
+        mean_loss = _one_epoch(training, batches, backward, update, scheduler if schedule_per_batch else None, hooks)
         record: Record = {"epoch": epoch, "train_loss": mean_loss, "lr": float(rate)}
         record["seconds"] = time.perf_counter() - start
         record["gradient_norms"] = gradient_norms(model)
@@ -142,21 +146,24 @@ def fit(
     return training
 
 
-def _one_epoch(training: Training, batches: Iterable[Any], scheduler: Any | None, hooks: Sequence[Any]) -> float:
+def _one_epoch(
+    training: Training,
+    batches: Iterable[Any],
+    backward: Function,
+    update: Callable[[], Any],
+    scheduler: Any | None,
+    hooks: Sequence[Any],
+) -> float:
     """The mean loss of an epoch's batches, each weighted by its number of examples."""
-    model, loss, optimizer = training.model, training.loss, training.optimizer
     total, examples = 0.0, 0
     for inputs, targets in batches:
-        optimizer.zero_grad()
-        value = loss(model(inputs), targets)
-        number = value.item()
+        number = backward(inputs, targets).item()
         if not math.isfinite(number):
             raise _not_finite(training, number)
-        value.backward()
         for hook in hooks:
             training.batch_loss = number
             hook(training)
-        optimizer.step()
+        update()
         if scheduler is not None:
             scheduler.step()
         size = len(targets)

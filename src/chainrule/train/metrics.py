@@ -13,6 +13,7 @@ from chainrule.tensor.switches import no_grad
 from chainrule.tensor.tensor import Tensor, wrap
 from chainrule.train.config import Task
 from chainrule.train.problem import Array, Examples, Feed
+from chainrule.train.steps import Function, judgement_of
 
 EVALUATION_BATCH = 1024
 Metrics = dict[str, float]
@@ -29,18 +30,22 @@ class Evaluation:
     loss: float
 
 
-def evaluate(model: Any, loss: Callable[[Tensor, Tensor], Tensor], feed: Feed) -> Evaluation:
+def evaluate(
+    model: Any, loss: Callable[[Tensor, Tensor], Tensor], feed: Feed, judgement: Function | None = None
+) -> Evaluation:
     """Outputs and mean loss, in evaluation mode and without recording gradients.
 
     The loss of a batch counts by its number of examples, so that a mean over each batch gives the mean over all.
+    judgement is `steps.judgement_of(model, loss)` compiled, where the same is evaluated again and again.
     """
+    judgement = judgement or judgement_of(model, loss)
     training = model.training
     model.eval()
     outputs, targets, total = [], [], 0.0
     with no_grad():
         for inputs, wanted in _batches(feed):
-            predicted = model(inputs)
-            total += loss(predicted, wanted).item() * len(wanted)
+            predicted, value = judgement(inputs, wanted)
+            total += value.item() * len(wanted)
             outputs.append(predicted.value)
             targets.append(wanted.value)
     model.train(training)

@@ -26,6 +26,7 @@ from chainrule.train.problem import Built, Examples, Feed, Origin, Problem
 from chainrule.train.reporting import Outcome, full_report
 from chainrule.train.run import RunFolder, create
 from chainrule.train.sources import load
+from chainrule.train.steps import Compiling, as_it_is
 from chainrule.train.threads import threads_for
 from chainrule.train.watch import Best, Checkpoints, History, Sound, Validation
 
@@ -66,7 +67,7 @@ def start(
         request: what to do.
         out: the folder; by default runs/<data>-<time>.
         callbacks: look on beside those that keep the run folder.
-        say: is told in a line what is about to be trained.
+        say: is told in a line what is about to be trained; and why, if it cannot be compiled.
 
     Raises:
         DataError, FileFormatError, UsageError: the data or the request cannot be used. No folder is left behind.
@@ -78,7 +79,7 @@ def start(
     folder = create(out, prepared.problem.name)
     folder.write_config(_config(request, prepared))
     say(description(prepared))
-    return _trained(prepared, folder, None, callbacks)
+    return _trained(prepared, folder, None, callbacks, say)
 
 
 def resume(path: str | Path, callbacks: Sequence[Callback] = (), say: Say = lambda _: None) -> Outcome:
@@ -101,7 +102,7 @@ def resume(path: str | Path, callbacks: Sequence[Callback] = (), say: Say = lamb
     checkpoint = checkpoints.load(folder.checkpoint) if folder.checkpoint.exists() else None
     done = 0 if checkpoint is None else checkpoint.state["epoch"]
     say(f"{description(prepared)}; resumed after epoch {done}")
-    return _trained(prepared, folder, checkpoint, callbacks)
+    return _trained(prepared, folder, checkpoint, callbacks, say)
 
 
 def prepare(request: Request) -> Prepared:
@@ -198,9 +199,14 @@ def changed(origin: Origin, found: str) -> StateError:
 
 
 def _trained(
-    prepared: Prepared, folder: RunFolder, checkpoint: checkpoints.Checkpoint | None, callbacks: Sequence[Callback]
+    prepared: Prepared,
+    folder: RunFolder,
+    checkpoint: checkpoints.Checkpoint | None,
+    callbacks: Sequence[Callback],
+    say: Say,
 ) -> Outcome:
     problem, settings = prepared.problem, prepared.settings
+    compile = Compiling(say) if settings.compile else as_it_is
     best = Best(settings.early_stopping)
     keeper = Checkpoints(folder, best, _generators(prepared))
     earlier: list[Record] = []
@@ -210,7 +216,7 @@ def _trained(
         earlier = folder.read_history(keeper.latest_epoch)
     elif folder.metrics.exists():
         folder.read_history(0)
-    validation = [] if problem.validation is None else [Validation(problem)]
+    validation = [] if problem.validation is None else [Validation(problem, compile)]
     own = [*validation, Sound(), best, History(folder), keeper]
     later: list[Record] = []
     try:
@@ -226,6 +232,7 @@ def _trained(
                     scheduler=prepared.scheduler,
                     schedule_per_batch=prepared.schedule_per_batch,
                     callbacks=[*own, *callbacks],
+                    compile=compile,
                 )
                 later, stopped = training.records, training.stop
     except KeyboardInterrupt as interrupt:

@@ -17,6 +17,7 @@ from chainrule.train.loop import Callback, Record, Training
 from chainrule.train.metrics import evaluate, finite, measure
 from chainrule.train.problem import Problem
 from chainrule.train.run import RunFolder
+from chainrule.train.steps import Compile, as_it_is, judgement_of
 
 SHARE_OF_TIME = 0.05
 """Saving takes at most this share of the time; a run whose epochs are long saves after every one."""
@@ -25,12 +26,15 @@ SHARE_OF_TIME = 0.05
 class Validation(Callback):
     """Adds the loss and the metrics on the validation rows to each record."""
 
-    def __init__(self, problem: Problem) -> None:
-        self.problem = problem
+    def __init__(self, problem: Problem, compile: Compile = as_it_is) -> None:
+        self.problem, self.compile = problem, compile
+
+    def before_training(self, training: Training) -> None:
+        self.judgement = self.compile(judgement_of(training.model, training.loss))
 
     def after_epoch(self, training: Training, record: Record) -> None:
         assert self.problem.validation is not None
-        evaluation = evaluate(training.model, training.loss, self.problem.validation)
+        evaluation = evaluate(training.model, training.loss, self.problem.validation, self.judgement)
         record["validation_loss"] = evaluation.loss
         record["validation"] = measure(evaluation, self.problem.task, self.problem.treatment.scale)
 

@@ -50,7 +50,7 @@ class _Folding:
         return self.rewrite.finished()
 
     def fold(self, instruction: Instruction) -> None:
-        """Let a constant stand for the result if it is known; else repeat the instruction, with the numbers it reads."""
+        """Let a constant stand for a result that is known; else repeat the instruction, with the numbers it reads."""
         inputs = self.rewrite.at(instruction)
         number = self.number(instruction, inputs)
         if number is not None:

@@ -18,6 +18,7 @@ from chainrule.compiler.targets.llvm.registers import Register, at_least, at_mos
 from chainrule.compiler.targets.llvm.text import F32, F64, HALF, I1, I8, I16, I32, I64, Function, Type, Value, literal
 from chainrule.dtypes import DType, bool_, float16, float32, float64
 from chainrule.errors import UnsupportedError
+from chainrule.ops.catalogue import CATALOGUE
 
 TYPES = {
     "bool": I1, "uint8": I8, "int8": I8, "int16": I16, "int32": I32, "int64": I64, "float16": HALF, "float32": F32,
@@ -281,7 +282,7 @@ BOOLS: dict[str, Formula] = {
 FORMULAS = {"f": FLOATS, "i": INTEGERS, "u": UNSIGNED, "b": BOOLS}
 """By the kind of element type."""
 
-DIRECT = frozenset(("relu", "tan", "sinh", "cosh", "log2", "log10"))
+DIRECT = frozenset(name for name in FLOATS if not CATALOGUE[name].primitive)
 """Operators that are no primitives and have instructions of their own all the same: one instruction in place of three
 (relu), or half the time and a smaller error than their bodies have (the others)."""
 

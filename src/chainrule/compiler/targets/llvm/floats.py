@@ -91,7 +91,7 @@ def odd(polynomial: Polynomial, x: Register) -> Register:
     return fma(x * square, polynomial(square), x)
 
 
-# ---- parts of numbers -------------------------------------------------------------------------------------------------
+# ---- parts of numbers ----------------------------------------------------------------------------------------------
 
 
 def real(bits: Register, like: Register) -> Register:

@@ -40,11 +40,11 @@ class Pool:
         self._memory = np.zeros(Word.END + (MAX_THREADS + 1) * LINE, np.uint64)  # pages that are not used cost nothing
         start = -self._memory.ctypes.data % (LINE * _WORD) // _WORD
         self._words = self._memory[start:]
-        self._beds = self._words[Word.END :].reshape(-1)
+        self._beds = self._words[Word.END :]
         self._workers: list[threading.Thread] = []
         self._words[Word.PARALLEL] = self._native.address("cr_parallel")
         self._words[Word.THREADS] = address_of_number()
-        self._words[Word.HIRE] = ctypes.cast(self._hire, ctypes.c_void_p).value
+        self._words[Word.HIRE] = ctypes.cast(self._hire, ctypes.c_void_p).value or 0
         self._words[Word.BEDS] = self._beds.ctypes.data
         self._words[Word.SPIN] = self._ticks(SPIN_SECONDS)
         self._make_bed(self._words[Word.BED :])
@@ -81,23 +81,24 @@ class Pool:
 
     def _start_missing_workers(self) -> None:
         """Called by machine code, by the one thread that has the team."""
-        while len(self._workers) < get_num_threads() - 1:
-            number = len(self._workers)
-            bed = self._beds[number * LINE :]
-            self._make_bed(bed)
-            bed[Bed.POOL], bed[Bed.NUMBER] = self.address, number
-            worker = threading.Thread(
-                target=self._enter, args=(bed.ctypes.data,), name=f"chainrule-worker-{number}", daemon=True
-            )
-            try:
-                worker.start()
-            except RuntimeError as error:
-                wanted = get_num_threads()
-                set_num_threads(number + 1)  # or every kernel would try again
-                warnings.warn(f"{number + 1} threads instead of {wanted}: {error}", RuntimeWarning, stacklevel=1)
-                return
-            self._workers.append(worker)
-            self._words[Word.WORKERS] = number + 1
+        try:
+            for number in range(len(self._workers), get_num_threads() - 1):
+                self._start_worker(number)
+        except RuntimeError as error:  # the system gives no more threads
+            started, wanted = len(self._workers) + 1, get_num_threads()
+            set_num_threads(started)  # or every kernel would try again
+            warnings.warn(f"{started} threads instead of {wanted}: {error}", RuntimeWarning, stacklevel=1)
+        finally:
+            self._words[Word.WORKERS] = len(self._workers)
+
+    def _start_worker(self, number: int) -> None:
+        bed = self._beds[number * LINE :]
+        self._make_bed(bed)
+        bed[Bed.POOL], bed[Bed.NUMBER] = self.address, number
+        name, address = f"chainrule-worker-{number}", bed.ctypes.data
+        worker = threading.Thread(target=self._enter, args=(address,), name=name, daemon=True)
+        worker.start()
+        self._workers.append(worker)
 
     def _make_bed(self, bed: Any) -> None:
         bed[Bed.ASLEEP] = 0
@@ -108,7 +109,8 @@ class Pool:
         now = ctypes.CFUNCTYPE(ctypes.c_int64)(self._native.address("cr_now"))
         start, first = time.perf_counter(), now()
         time.sleep(1e-3)
-        return round((now() - first) / (time.perf_counter() - start) * seconds)
+        ticks: int = now() - first
+        return round(ticks / (time.perf_counter() - start) * seconds)
 
     def _forget_workers(self) -> None:
         """In a forked child, which has only the thread that forked: as new. The parent's locks may be in any state."""
