@@ -1,4 +1,4 @@
-"""The pool of threads: every unit once, whoever works on it; no thread before it is needed, none in the way of an exit."""
+"""The pool of threads: every unit once, whoever works on it; no thread too early, and none in the way of an exit."""
 
 from __future__ import annotations
 
@@ -290,6 +290,7 @@ def test_workers_treat_subnormal_numbers_as_their_caller_does(native: Any, pool:
 
 
 def test_the_number_that_was_set_is_read_back(pool: Pool) -> None:
+    number: Any
     for number in (3, np.int64(2), 1):
         set_num_threads(number)
         assert get_num_threads() == pool.threads == number
@@ -511,7 +512,7 @@ def test_there_is_one_pool_on_cache_lines_of_its_own(pool: Pool) -> None:
 
 
 def test_the_code_is_compiled_for_aarch64_too() -> None:
-    from llvmlite import binding
+    from llvmlite import binding  # type: ignore[import-untyped]  # it has no annotations
 
     binding.initialize_all_targets()
     binding.initialize_all_asmprinters()

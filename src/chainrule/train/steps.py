@@ -142,20 +142,35 @@ class CompiledOrEager:
         """Raises for a function that can be traced but whose programs would be wrong, or too many."""
         programs = self.program.programs
         if not programs:
-            before = random_states()
-            self.program.program_for(args)
-            if random_states() != before:
-                raise TraceError("the model draws random numbers of Python or NumPy, which a program would fix")
+            with without_draws():
+                self.program.program_for(args)
         elif sum(map(len, programs.values())) > MOST_PROGRAMS:
             raise TraceError(
                 f"there are more than {MOST_PROGRAMS} shapes of batches, or a number in the model changes at each step"
             )
 
 
-def random_states() -> tuple[Any, ...]:
-    """The states of Python's and NumPy's generators, to be compared."""
-    kind, key, *rest = np.random.get_state(legacy=True)
-    return random.getstate(), kind, bytes(key), *rest
+@contextmanager
+def without_draws() -> Iterator[None]:
+    """Within the block Python's and NumPy's generators give no numbers for good: their states are set back.
+
+    Raises:
+        TraceError: numbers were drawn, which would be the same at each call of a program.
+    """
+    of_python, of_numpy = random.getstate(), np.random.get_state(legacy=False)
+    try:
+        yield
+    finally:
+        drawn = random.getstate() != of_python or not same(np.random.get_state(legacy=False), of_numpy)
+        random.setstate(of_python)
+        np.random.set_state(of_numpy)
+    if drawn:
+        raise TraceError("the model draws random numbers of Python or NumPy, which a program would fix")
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two states of NumPy's generator, which are dictionaries with arrays, are equal."""
+    return repr_of(a) == repr_of(b)
 
 
 def place_of(error: ChainruleError) -> str | None:
