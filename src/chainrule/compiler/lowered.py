@@ -18,7 +18,7 @@ from chainrule.compiler.recorded import Part
 from chainrule.compiler.targets.llvm.machine import host
 from chainrule.compiler.targets.llvm.native import compile_text
 from chainrule.compiler.targets.llvm.peak import flops_per_round, peak_text
-from chainrule.compiler.targets.llvm.target import ARENA, DIRECT, Plan, plan_of, program_text
+from chainrule.compiler.targets.llvm.target import ARENA, KEPT, Plan, plan_of, program_text
 from chainrule.compiler.targets.llvm.text import F32
 
 WORK = {
@@ -99,9 +99,9 @@ class Lowered:
 
 def lowered(part: Part) -> Lowered:
     """A part of a program in each of its forms."""
-    simple = part.simplified(DIRECT)
+    simple = part.simplified(KEPT)
     plan = plan_of(simple)
-    return Lowered(part.graph, expand(part.graph, DIRECT), simple.graph, plan, program_text(plan))
+    return Lowered(part.graph, expand(part.graph, KEPT), simple.graph, plan, program_text(plan))
 
 
 def cost(part: Part) -> Cost:

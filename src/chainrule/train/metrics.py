@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,9 +30,7 @@ class Evaluation:
     loss: float
 
 
-def evaluate(
-    model: Any, loss: Callable[[Tensor, Tensor], Tensor], feed: Feed, judgement: Function | None = None
-) -> Evaluation:
+def evaluate(model: Any, loss: Function, feed: Feed, judgement: Function | None = None) -> Evaluation:
     """Outputs and mean loss, in evaluation mode and without recording gradients.
 
     The loss of a batch counts by its number of examples, so that a mean over each batch gives the mean over all.

@@ -26,7 +26,7 @@ from chainrule.train.problem import Built, Examples, Feed, Origin, Problem
 from chainrule.train.reporting import Outcome, full_report
 from chainrule.train.run import RunFolder, create
 from chainrule.train.sources import load
-from chainrule.train.steps import Compiling, as_it_is
+from chainrule.train.steps import Compiling, Function, as_it_is, judgement_of
 from chainrule.train.threads import threads_for
 from chainrule.train.watch import Best, Checkpoints, History, Sound, Validation
 
@@ -207,6 +207,7 @@ def _trained(
 ) -> Outcome:
     problem, settings = prepared.problem, prepared.settings
     compile = Compiling(say) if settings.compile else as_it_is
+    judgement = compile(judgement_of(prepared.model, prepared.loss))
     best = Best(settings.early_stopping)
     keeper = Checkpoints(folder, best, _generators(prepared))
     earlier: list[Record] = []
@@ -216,7 +217,7 @@ def _trained(
         earlier = folder.read_history(keeper.latest_epoch)
     elif folder.metrics.exists():
         folder.read_history(0)
-    validation = [] if problem.validation is None else [Validation(problem, compile)]
+    validation = [] if problem.validation is None else [Validation(problem, judgement)]
     own = [*validation, Sound(), best, History(folder), keeper]
     later: list[Record] = []
     try:
@@ -241,7 +242,7 @@ def _trained(
     except NonFiniteLossError as error:
         keeper.flush()
         raise _with_place(error, folder, keeper.latest_epoch) from error
-    return _finished(prepared, folder, [*earlier, *later], best, stopped)
+    return _finished(prepared, folder, [*earlier, *later], best, stopped, judgement)
 
 
 def _operations(prepared: Prepared) -> float:
@@ -256,14 +257,24 @@ def _with_place(error: NonFiniteLossError, folder: RunFolder, epoch: int) -> Non
     return NonFiniteLossError(error.what, got=error.got, where=error.where, mend=f"{error.mend}{kept}")
 
 
-def _finished(prepared: Prepared, folder: RunFolder, records: list[Record], best: Best, stopped: str | None) -> Outcome:
-    """Evaluates the weights of the best epoch and writes model, result and report."""
+def _finished(
+    prepared: Prepared,
+    folder: RunFolder,
+    records: list[Record],
+    best: Best,
+    stopped: str | None,
+    judgement: Function,
+) -> Outcome:
+    """Evaluates the weights of the best epoch and writes model, result and report.
+
+    The validation rows are judged as they were after each epoch; the other parts, seen once, need no program.
+    """
     problem = prepared.problem
     prepared.model.load_state_dict({name: wrap(array, None) for name, array in best.weights.items()})
     metrics: dict[str, Metrics] = {}
     test: Evaluation | None = None
     for name, part in _parts(problem):
-        test = evaluate(prepared.model, prepared.loss, part)
+        test = evaluate(prepared.model, prepared.loss, part, judgement if name == "validation" else None)
         metrics[name] = {"loss": test.loss, **measure(test, problem.task, problem.treatment.scale)}
     if problem.test is None:
         test = None

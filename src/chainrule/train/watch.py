@@ -17,7 +17,7 @@ from chainrule.train.loop import Callback, Record, Training
 from chainrule.train.metrics import evaluate, finite, measure
 from chainrule.train.problem import Problem
 from chainrule.train.run import RunFolder
-from chainrule.train.steps import Compile, as_it_is, judgement_of
+from chainrule.train.steps import Function
 
 SHARE_OF_TIME = 0.05
 """Saving takes at most this share of the time; a run whose epochs are long saves after every one."""
@@ -26,11 +26,8 @@ SHARE_OF_TIME = 0.05
 class Validation(Callback):
     """Adds the loss and the metrics on the validation rows to each record."""
 
-    def __init__(self, problem: Problem, compile: Compile = as_it_is) -> None:
-        self.problem, self.compile = problem, compile
-
-    def before_training(self, training: Training) -> None:
-        self.judgement = self.compile(judgement_of(training.model, training.loss))
+    def __init__(self, problem: Problem, judgement: Function) -> None:
+        self.problem, self.judgement = problem, judgement
 
     def after_epoch(self, training: Training, record: Record) -> None:
         assert self.problem.validation is not None

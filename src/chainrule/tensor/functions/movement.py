@@ -14,6 +14,7 @@ from chainrule.shapes import filled_in, normal_axes, normal_axis
 from chainrule.tensor.dispatch import GATES
 from chainrule.tensor.functions.reduction import with_numpys_names
 from chainrule.tensor.printing import describe
+from chainrule.tensor.recording import recorder
 from chainrule.tensor.tensor import Tensor, wrap
 
 
@@ -32,6 +33,11 @@ def reshape(input: Tensor, *shape: Any) -> Tensor:
     return GATES["reshape"](input, shape=sizes_of(shape))
 
 
+def share_memory(a: Tensor, b: Tensor) -> bool:
+    """True if two tensors' elements may lie in one memory; while a program is recorded nothing has a place yet."""
+    return recorder() is not None or np.may_share_memory(a.value, b.value)
+
+
 def view(input: Tensor, *shape: Any) -> Tensor:
     """reshape that never copies.
 
@@ -42,7 +48,7 @@ def view(input: Tensor, *shape: Any) -> Tensor:
     if len(shape) == 1 and not isinstance(shape[0], tuple | list) and not hasattr(shape[0], "__index__"):
         raise UnsupportedError("view(dtype) is not supported; use x.to(dtype), which converts the numbers")
     y = GATES["reshape"](input, shape=sizes_of(shape))
-    if y.value.size and not np.may_share_memory(y.value, input.value):
+    if y.value.size and not share_memory(y, input):
         raise ShapeError(
             "view size is not compatible with input tensor's size and stride (at least one dimension spans "
             "across two contiguous subspaces).",
@@ -198,7 +204,7 @@ def repeat(input: Tensor, *sizes: Any) -> Tensor:
     once = GATES["reshape"](input, shape=tuple([k for n in full for k in (1, n)]))
     many = GATES["broadcast_to"](once, shape=tuple([k for c, n in zip(counts, full, strict=True) for k in (c, n)]))
     y = GATES["reshape"](many, shape=tuple([c * n for c, n in zip(counts, full, strict=True)]))
-    return GATES["clone"](y) if np.may_share_memory(y.value, input.value) else y
+    return GATES["clone"](y) if share_memory(y, input) else y
 
 
 def tile(input: Tensor, *dims: Any) -> Tensor:

@@ -169,7 +169,7 @@ def _extremum(input: Tensor, dim: int, keepdim: bool, place: str) -> ValuesAndIn
     if keepdim:
         return ValuesAndIndices(values, kept)
     shape = input.value.shape[:axis] + input.value.shape[axis + 1 :]
-    return ValuesAndIndices(GATES["reshape"](values, shape=shape), wrap(kept.value.reshape(shape), None))
+    return ValuesAndIndices(GATES["reshape"](values, shape=shape), GATES["reshape"](kept, shape=shape))
 
 
 @with_numpys_names

@@ -330,7 +330,7 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
     if not input.value.ndim:
         return sort(input)
     order = GATES["argsort"](input, axis=axis, descending=largest)
-    chosen = wrap(np.ascontiguousarray(order.value[(slice(None),) * axis + (slice(0, k),)]), None)
+    chosen = GATES["clone"](GATES["slice"](order, key=(slice(None),) * axis + (slice(0, k),)))
     return ValuesAndIndices(GATES["gather"](input, chosen, axis=axis), chosen)
 
 

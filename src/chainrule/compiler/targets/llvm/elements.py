@@ -14,18 +14,12 @@ from typing import Any
 from chainrule.compiler.fuse import REDUCTIONS, Group, taken_axis
 from chainrule.compiler.ir import Instruction, Operand, Value, abstract
 from chainrule.compiler.targets.llvm import text
-from chainrule.compiler.targets.llvm.elementwise import Typed, emit
-from chainrule.compiler.targets.llvm.text import F32, F64, HALF, I1, I8, I16, I32, I64, Function, Type, literal
+from chainrule.compiler.targets.llvm.elementwise import TYPES, Typed, emit
+from chainrule.compiler.targets.llvm.text import I64, Function, Type, literal
 from chainrule.compiler.views import View
 from chainrule.dtypes import DType, int64
 from chainrule.ops.shape_maths import operand_type
 from chainrule.shapes import Shape
-
-TYPES = {
-    "bool": I1, "uint8": I8, "int8": I8, "int16": I16, "int32": I32, "int64": I64, "float16": HALF, "float32": F32,
-    "float64": F64,
-}  # fmt: skip
-"""LLVM's type of an element in a register."""
 
 
 @dataclass(frozen=True)

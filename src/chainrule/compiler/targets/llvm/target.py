@@ -18,7 +18,7 @@ from chainrule.compiler import interpret
 from chainrule.compiler.fuse import Group, fuse, structure
 from chainrule.compiler.ir import Graph, Instruction, Value, size_of
 from chainrule.compiler.recorded import Part
-from chainrule.compiler.targets.llvm.elementwise import FLOATS
+from chainrule.compiler.targets.llvm.elementwise import DIRECT
 from chainrule.compiler.targets.llvm.entry import ArgumentSpec, globals_of_entry, make_callable, make_entry
 from chainrule.compiler.targets.llvm.epochs import Batch, batches_of, write_epochs
 from chainrule.compiler.targets.llvm.fork_join import emit_parallel
@@ -27,12 +27,11 @@ from chainrule.compiler.targets.llvm.machine import Machine, host
 from chainrule.compiler.targets.llvm.native import Native, compile_text
 from chainrule.compiler.targets.llvm.pool import Pool
 from chainrule.compiler.targets.llvm.text import I8, PTR, Function, module_text
-from chainrule.ops.catalogue import CATALOGUE
 from chainrule.tensor.arrays import numpy_dtype
 from chainrule.tensor.graph import Array
 
 ALIGNMENT = 64
-DIRECT = frozenset(("mT", *[name for name in FLOATS if name in CATALOGUE and not CATALOGUE[name].primitive]))
+KEPT = frozenset(("mT", *DIRECT))
 """Operators that are no primitives, and that the kernels compute as they are."""
 
 
@@ -392,7 +391,7 @@ class Compiled:
 
 def build(part: Part, *, flushes: bool) -> Compiled:
     """Compile a part of a program for this machine; with `flushes` subnormal numbers count as zero."""
-    simple = part.simplified(DIRECT)
+    simple = part.simplified(KEPT)
     return Compiled(plan_of(simple), flushes, simple.own)
 
 
