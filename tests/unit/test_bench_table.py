@@ -45,9 +45,7 @@ def line(page: str, start: str) -> str:
 def test_a_row_shows_times_shares_of_the_floor_and_the_ratio_to_the_best_peer() -> None:
     page = text(run_of(measured("chainrule", 16.0), measured("torch", 160.0), measured("jax", 64.0)))
     assert "W3   MLP 64-64-64-10, batch 32, adam" in page
-    assert line(page, "W3").split() == (
-        ["W3", "12", "16", "(75%)", "160", "(8%)", "64", "(19%)", "0.25", "18", "met"]
-    )
+    assert line(page, "W3").split() == (["W3", "12", "16", "(75%)", "160", "(8%)", "64", "(19%)", "0.25", "18", "met"])
 
 
 def test_a_missed_goal_is_called_so() -> None:
@@ -158,7 +156,7 @@ def nobody(threads: int, folder: Path) -> Iterator[Any]:
 def test_a_session_measures_each_row_at_each_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session, "crew", nobody)
     monkeypatch.setattr(session, "build", lambda workload, contenders, processes: [])
-    monkeypatch.setattr(session.machine, "peak", lambda threads, sizes, _: Peak(threads, 1e9, dict.fromkeys(sizes, 1e9)))
+    monkeypatch.setattr(session.machine, "peak", lambda n, sizes, _: Peak(n, 1e9, dict.fromkeys(sizes, 1e9)))
     said: list[str] = []
     found = Session(chosen("none"), say=said.append).run([find("W1"), find("W3")], [find("S1")], [1, 2])
     assert [(row.workload.name, row.threads) for row in found.rows] == [("W1", 1), ("W3", 1), ("W1", 2), ("W3", 2)]

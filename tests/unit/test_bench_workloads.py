@@ -156,7 +156,7 @@ def test_a_row_is_named_with_or_without_its_batch() -> None:
     assert select("none") == ()
     assert [row.name for row in select("W4,W1")] == ["W1", "W4/1", "W4/32", "W4/128"]
     assert [row.name for row in select("W4/32")] == ["W4/32"]
-    with pytest.raises(UsageError, match="no row 'W10'.*\n.*W1, W1-epochs, W2"):
+    with pytest.raises(UsageError, match=r"no row 'W10'.*\n.*W1, W1-epochs, W2"):
         select("W1,W10")
 
 
@@ -167,7 +167,7 @@ def test_peers_that_are_missing_are_refused_by_name(monkeypatch: pytest.MonkeyPa
     assert chosen("torch") == chosen("auto")
     with pytest.raises(UsageError, match=r"jax is not installed\n.*chainrule\[bench\]"):
         chosen("torch,jax")
-    with pytest.raises(UsageError, match="--peers takes auto, none or torch and jax .* not 'tensorflow'"):
+    with pytest.raises(UsageError, match=r"--peers takes auto, none or torch and jax .* not 'tensorflow'"):
         chosen("tensorflow")
 
 

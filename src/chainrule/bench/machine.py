@@ -73,7 +73,8 @@ def peak(threads: int, footprints: Sequence[int], folder: Path) -> Peak:
     """
     command = [sys.executable, "-m", "chainrule.bench.machine", str(threads), *map(str, sorted(set(footprints)))]
     with processors(threads):
-        answer = subprocess.run(command, capture_output=True, text=True, check=True, env=environment(threads, str(folder)))
+        where = environment(threads, str(folder))
+        answer = subprocess.run(command, capture_output=True, text=True, check=True, env=where)
     found = json.loads(answer.stdout)
     bandwidth = {int(footprint): speed for footprint, speed in found["bandwidth"].items()}
     return Peak(threads, found["flops"], bandwidth)

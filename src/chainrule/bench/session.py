@@ -152,7 +152,8 @@ class Session:
         floor, bound = peaks[threads].floor(*work)
         goal = None if workload.goal is None else workload.goal.time(threads, peaks[1].floor(*work)[0])
         runners = [contender for contender in self.contenders if contender.can_run(workload)]
-        return Row(workload, threads, floor, bound, goal, race(build(workload, runners, processes), initial(workload.network), self.effort))
+        times = race(build(workload, runners, processes), initial(workload.network), self.effort)
+        return Row(workload, threads, floor, bound, goal, times)
 
 
 Crew: TypeAlias = Callable[[Contender, str], Worker]

@@ -160,7 +160,8 @@ def _sweep(rows: Sequence[Row]) -> Iterator[Block]:
         yield _worst("to best peer", sorted(compared, key=lambda row: -(row.ratio or 0)))
     timed = [row for row in rows if row.ours is not None and row.floor >= LONG]
     if timed:
-        yield _worst(f"to floor, among those with a floor of {LONG} us or more", sorted(timed, key=lambda row: -(row.ours or 0) / row.floor))
+        shares = sorted(timed, key=lambda row: -(row.ours or 0) / row.floor)
+        yield _worst(f"to floor, among those with a floor of {LONG} us or more", shares)
 
 
 def _worst(by: str, rows: Sequence[Row]) -> Table:

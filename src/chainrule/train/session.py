@@ -206,7 +206,7 @@ def _trained(
     say: Say,
 ) -> Outcome:
     problem, settings = prepared.problem, prepared.settings
-    compile = Compiling(say) if settings.compile else as_it_is
+    compile = Compiling(prepared.model, say) if settings.compile else as_it_is
     judgement = compile(judgement_of(prepared.model, prepared.loss))
     best = Best(settings.early_stopping)
     keeper = Checkpoints(folder, best, _generators(prepared))

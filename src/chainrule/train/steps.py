@@ -9,19 +9,16 @@ gradients, before anything has moved.
 
 from __future__ import annotations
 
-import random
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
-
-import numpy as np
 
 import chainrule
 from chainrule.compiler.compile import compile as compiled
 from chainrule.errors import ArgumentTypeError, ChainruleError, CompileError, TraceError, UnsupportedError
 from chainrule.tensor.tensor import Tensor
+from chainrule.train.dry_run import dry_run
 
 Function: TypeAlias = Callable[..., Any]
 Compile: TypeAlias = Callable[[Function], Function]
@@ -102,13 +99,13 @@ def as_it_is(function: Function) -> Function:
 
 
 class Compiling:
-    """Compiles functions. One that cannot be compiled runs as it is; the first time, `say` is told why and where."""
+    """Compiles functions of a model. One that cannot be compiled runs as it is; the first time, `say` is told why and where."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self.say, self.has_said = say, False
+    def __init__(self, model: Any, say: Callable[[str], None]) -> None:
+        self.model, self.say, self.has_said = model, say, False
 
     def __call__(self, function: Function) -> Function:
-        return CompiledOrEager(function, self.refused)
+        return CompiledOrEager(function, self.model, self.refused)
 
     def refused(self, error: ChainruleError) -> None:
         """Notes that a function runs as it is."""
@@ -125,8 +122,8 @@ class CompiledOrEager:
     that follows is the first.
     """
 
-    def __init__(self, function: Function, refused: Callable[[ChainruleError], None]) -> None:
-        self.function, self.refused = function, refused
+    def __init__(self, function: Function, model: Any, refused: Callable[[ChainruleError], None]) -> None:
+        self.function, self.model, self.refused = function, model, refused
         self.program: Any = compiled(function)
 
     def __call__(self, *args: Any) -> Any:
@@ -143,36 +140,10 @@ class CompiledOrEager:
         """Raises for a function that can be traced but whose programs would be wrong, or too many."""
         programs = self.program.programs
         if not programs:
-            with without_draws():
+            with dry_run(self.model):
                 self.program.program_for(args)
         elif sum(map(len, programs.values())) > MOST_PROGRAMS:
-            raise TraceError(
-                f"there are more than {MOST_PROGRAMS} shapes of batches, or a number in the model changes at each step"
-            )
-
-
-@contextmanager
-def without_draws() -> Iterator[None]:
-    """Within the block Python's and NumPy's generators give no numbers for good: their states are set back.
-
-    Raises:
-        TraceError: numbers were drawn, which would be the same at each call of a program.
-    """
-    of_python, of_numpy = random.getstate(), np.random.get_state()  # the streams that a user's model may draw from
-    try:
-        yield
-    finally:
-        drawn = random.getstate() != of_python or comparable(np.random.get_state()) != comparable(of_numpy)
-        random.setstate(of_python)
-        np.random.set_state(of_numpy)
-    if drawn:
-        raise TraceError("the model draws random numbers of Python or NumPy, which a program would fix")
-
-
-def comparable(state: Any) -> tuple[Any, ...]:
-    """A state of NumPy's generator with the array in it as bytes."""
-    name, keys, *rest = state
-    return name, keys.tobytes(), *rest
+            raise TraceError(f"its batches are of more than {MOST_PROGRAMS} shapes")
 
 
 def place_of(error: ChainruleError) -> str | None:

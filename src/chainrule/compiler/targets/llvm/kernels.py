@@ -15,8 +15,8 @@ from math import prod
 from chainrule.compiler.fuse import REDUCTIONS, Group, taken_axis
 from chainrule.compiler.ir import Instruction, Value
 from chainrule.compiler.targets.llvm import text
-from chainrule.compiler.targets.llvm.elements import START, TYPES, Elements, Index, Place
-from chainrule.compiler.targets.llvm.elementwise import Typed, emit
+from chainrule.compiler.targets.llvm.elements import START, Elements, Index, Place
+from chainrule.compiler.targets.llvm.elementwise import TYPES, Typed, emit
 from chainrule.compiler.targets.llvm.gemm import Product, Strides, plan
 from chainrule.compiler.targets.llvm.machine import Machine
 from chainrule.compiler.targets.llvm.text import I64, PTR, Function, Loop, Type, literal
