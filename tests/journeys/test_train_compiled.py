@@ -1,4 +1,4 @@
-"""Runs are compiled where that can be done: to the same metrics; and where it cannot, they say so once and are eager."""
+"""Runs are compiled where that can be done, to the same metrics; where it cannot, they say so and are eager."""
 
 from __future__ import annotations
 
@@ -101,7 +101,13 @@ def assert_alike(ours: dict[str, Any], theirs: dict[str, Any], tolerance: float 
 
 @pytest.mark.parametrize("optimizer", ["adam", "momentum"])
 def test_a_compiled_and_an_eager_run_agree(tmp_path: Path, optimizer: str) -> None:
-    asked: dict[str, Any] = {"data": "iris", "layers": (8,), "epochs": 8, "optimizer": optimizer, "schedule": "onecycle"}
+    asked: dict[str, Any] = {
+        "data": "iris",
+        "layers": (8,),
+        "epochs": 8,
+        "optimizer": optimizer,
+        "schedule": "onecycle",
+    }
     said = lines_of(Request(**asked), tmp_path / "compiled")
     start(Request(**asked, compile=False), str(tmp_path / "eager"))
     assert len(said) == 1, said
@@ -135,7 +141,8 @@ def test_a_model_that_cannot_be_compiled_is_trained_eagerly_and_one_line_says_wh
         line = BUILDER.splitlines().index("        if h.sum() > 0:") + 1
         assert f"mine.py:{line}" in said[0]
     start(Request(**asked, compile=False), str(tmp_path / "eager"))
-    assert_alike(result_of(tmp_path / "asked"), result_of(tmp_path / "eager"))
+    ours, theirs = (result_of(tmp_path / name) for name in ("asked", "eager"))
+    assert ours["metrics"] == theirs["metrics"]
 
 
 def test_an_optimizer_of_the_user_runs_in_python(tmp_path: Path, builder: str) -> None:
@@ -228,7 +235,8 @@ def test_a_failed_trace_leaves_parameters_gradients_and_optimizer_as_they_were()
     x, y = cr.ones(4, 3), cr.tensor([0, 1, 0, 1])
     backward_of(model, F.cross_entropy, optimizer)(x, y)
     optimizer.step()
-    before, at_the_eager_call, said = everything(model, optimizer), [], []
+    before, said = everything(model, optimizer), list[str]()
+    at_the_eager_call: list[Any] = []
 
     def step(inputs: cr.Tensor, targets: cr.Tensor) -> float:
         if said:
@@ -246,8 +254,8 @@ def test_a_failed_trace_leaves_parameters_gradients_and_optimizer_as_they_were()
 
 
 def test_batches_of_ever_other_shapes_are_left_eager() -> None:
-    model, said = network(), []
+    model, said = network(), list[str]()
     run = Compiling(model, said.append)(lambda x: model(x))
     for n in range(1, 25):
         assert run(cr.ones(n, 3)).shape == (n, 2)
-    assert said == ["not compiled, the run is eager: its batches are of more than 16 shapes"]
+    assert said == ["eager, not compiled: its batches are of more than 16 shapes"]

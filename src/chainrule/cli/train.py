@@ -77,7 +77,7 @@ def _add_training_options(group: Any) -> None:
     group.add_argument("--early-stopping", type=int, metavar="PATIENCE",
                        help="stop after so many epochs without a lower validation loss")  # fmt: skip
     group.add_argument("--no-compile", action="store_const", const=False, dest="compile",
-                       help="run the model's Python code at every step, instead of a program compiled from it")  # fmt: skip
+                       help="run the model's Python code at every step, not a program compiled from it")  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
@@ -137,7 +137,8 @@ def _check_resume_alone(args: argparse.Namespace) -> None:
 
 REQUEST_OPTIONS = (
     "target", "task", "arguments", "data_folder", "test_fraction", "validation", "layers", "activation", "loss",
-    "optimizer", "lr", "momentum", "weight_decay", "schedule", "epochs", "batch_size", "seed", "early_stopping", "compile",
+    "optimizer", "lr", "momentum", "weight_decay", "schedule", "epochs", "batch_size", "seed", "early_stopping",
+    "compile",
 )  # fmt: skip
 """The options that become the Request, each under the name of its field."""
 

@@ -3,6 +3,7 @@
 sources, builder   DATA of the command line -> a Problem: arrays, their treatment, their origin
 config             what was asked for -> Settings, with every default decided
 network            Settings -> model, loss, optimizer, schedule
+dry_run            a model's code runs to be traced, and leaves nothing behind in Python
 steps              the halves of a step as functions of a batch, compiled or as they are
 loop               the training loop, with callbacks
 watch              the callbacks: validation, best weights, history, checkpoints

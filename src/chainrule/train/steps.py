@@ -14,7 +14,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import chainrule
 from chainrule.compiler.compile import compile as compiled
 from chainrule.errors import ArgumentTypeError, ChainruleError, CompileError, TraceError, UnsupportedError
 from chainrule.tensor.tensor import Tensor
@@ -24,7 +23,7 @@ Function: TypeAlias = Callable[..., Any]
 Compile: TypeAlias = Callable[[Function], Function]
 """Makes a function that does the same: `as_it_is`, or a `Compiling`."""
 
-PACKAGE = Path(chainrule.__file__).parent
+PACKAGE = Path(__file__).parents[1]
 MOST_PROGRAMS = 16
 """Of one function: beyond it compiling would cost more than it saves."""
 
@@ -99,20 +98,23 @@ def as_it_is(function: Function) -> Function:
 
 
 class Compiling:
-    """Compiles functions of a model. One that cannot be compiled runs as it is; the first time, `say` is told why and where."""
+    """Compiles functions of a model, until one cannot be: `say` is told why and where, once, and it runs as it is.
+
+    Those that have not been called by then run as they are, too.
+    """
 
     def __init__(self, model: Any, say: Callable[[str], None]) -> None:
-        self.model, self.say, self.has_said = model, say, False
+        self.model, self.say, self.has_refused = model, say, False
 
     def __call__(self, function: Function) -> Function:
-        return CompiledOrEager(function, self.model, self.refused)
+        return CompiledOrEager(function, self)
 
-    def refused(self, error: ChainruleError) -> None:
+    def refuse(self, error: ChainruleError) -> None:
         """Notes that a function runs as it is."""
-        if not self.has_said:
-            self.has_said = True
+        if not self.has_refused:
+            self.has_refused = True
             place = place_of(error)
-            self.say(f"not compiled, the run is eager: {error.what}{f', in {place}' if place else ''}")
+            self.say(f"eager, not compiled: {error.what}{f', in {place}' if place else ''}")
 
 
 class CompiledOrEager:
@@ -122,8 +124,8 @@ class CompiledOrEager:
     that follows is the first.
     """
 
-    def __init__(self, function: Function, model: Any, refused: Callable[[ChainruleError], None]) -> None:
-        self.function, self.model, self.refused = function, model, refused
+    def __init__(self, function: Function, compiling: Compiling) -> None:
+        self.function, self.compiling = function, compiling
         self.program: Any = compiled(function)
 
     def __call__(self, *args: Any) -> Any:
@@ -133,14 +135,16 @@ class CompiledOrEager:
                 return self.program(*args)
             except REFUSALS as error:
                 self.program = None
-                self.refused(error)
+                self.compiling.refuse(error)
         return self.function(*args)
 
     def _check(self, args: tuple[Any, ...]) -> None:
         """Raises for a function that can be traced but whose programs would be wrong, or too many."""
         programs = self.program.programs
         if not programs:
-            with dry_run(self.model):
+            if self.compiling.has_refused:
+                raise TraceError("another function of the model cannot be compiled")
+            with dry_run(self.compiling.model):
                 self.program.program_for(args)
         elif sum(map(len, programs.values())) > MOST_PROGRAMS:
             raise TraceError(f"its batches are of more than {MOST_PROGRAMS} shapes")

@@ -431,10 +431,9 @@ def write_rows(group: Group, views: dict[Value, View], inlined: set[Value], mach
         e.before_loop()
         e.remember(r.y, place(r.y, START), Typed(total, r.y.dtype), fixed=True)
     wide = [y for y in group.stored if y.shape == group.space]
-    for y in group.stored:
-        if y not in wide:
-            here = place(y, START)
-            e.store(y, here, e.at(y, here))
+    numbers = [(y, place(y, START)) for y in group.stored if y not in wide]
+    for y, here, t in [(y, here, e.at(y, here)) for y, here in numbers]:
+        e.store(y, here, t)
 
     def body(column: Index, mask: text.Value | None) -> None:
         for y in wide:

@@ -104,8 +104,10 @@ class Plan:
 
     def _can_overwrite(self, group: Group, value: Value, old: Value) -> bool:
         """True if a group may write a value over an input: all others that read it can run before."""
-        if group.kind == "rows" or group.kind == "alone" or value.shape != old.shape:
+        if group.kind in ("alone", "pieces") or value.shape != old.shape:
             return False
+        if group.kind == "rows" and any(y.shape == group.space for y in group.stored):
+            return False  # rows are read several times, and the last of them after the numbers of the row are stored
         for instruction in group.instructions:
             for x in instruction.values:
                 if self.views[x].root is old and (x is not old or not is_elementwise(instruction)):
