@@ -179,7 +179,9 @@ PYTORCH: dict[str, Callable[..., Any]] = {
     "max_pool2d_input": max_pool2d_input,
     "avg_pool2d": lambda x, kernel, **options: F.avg_pool2d(x, kernel, **options),
     "avg_pool2d_input": avg_pool2d_input,
-    "layer_norm": lambda x, weight=None, bias=None, axes=1, eps=1e-5: F.layer_norm(x, x.shape[-axes:], weight, bias, eps),
+    "layer_norm": lambda x, weight=None, bias=None, axes=1, eps=1e-5: F.layer_norm(
+        x, x.shape[-axes:], weight, bias, eps
+    ),
     "rms_norm": lambda x, weight=None, axes=1, eps=1e-5: F.rms_norm(x, x.shape[-axes:], weight, eps),
     "batch_norm": lambda x, weight=None, bias=None, eps=1e-5: F.batch_norm(x, None, None, weight, bias, True, 0.1, eps),
     "batch_norm_inference": F.batch_norm,

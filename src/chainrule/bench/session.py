@@ -248,7 +248,8 @@ def _fastest(entries: Sequence[Entry]) -> list[Entry]:
 
 
 def _measurement(
-    entry: Entry, start: Results, reference: Results, times: Mapping[tuple[Entry, str], list[float]]) -> Measurement:
+    entry: Entry, start: Results, reference: Results, times: Mapping[tuple[Entry, str], list[float]]
+) -> Measurement:
     if entry.results is None:
         return Measurement(entry.contender, entry.variant, failure=entry.answer["error"])
     return Measurement(

@@ -88,11 +88,11 @@ def structure(group: Group, views: dict[Value, View], inlined: set[Value]) -> ob
     def reference(x: object) -> object:
         if not isinstance(x, Value):
             return (type(x), x)
-        constant = x.graph.constants.get(x)
-        if constant is not None and constant.size == 1:
-            return (x.shape, x.dtype.name, constant.tobytes())
         view = views[x]
         place = (view.offset, view.strides, x.shape, x.dtype.name, view.root.shape)
+        constant = x.graph.constants.get(view.root)
+        if constant is not None and constant.size == 1:  # it stands in the kernel's text
+            return (place, constant.tobytes())
         if view.root in inlined and view.root not in numbers:
             numbers[view.root] = len(numbers)
             assert view.root.maker is not None

@@ -78,9 +78,11 @@ class Program:
         self.buffers: list[Tensor | None] = [None] * len(self.replaced)
         self.pointed = -2
         self.entry: Any = execute.entry
+        self.reads_grads = any(s.leaf is not None for s in trace.states)
         self.leaves = leaves
         self.is_quick = (
-            None not in (leaves, self.entry) and backward is None and not trace.effects and not trace.draws
+            not self.reads_grads and None not in (leaves, self.entry)
+            and backward is None and not trace.effects and not trace.draws
             and [r.kind for r in results] == ["output"] and len(made) == 1 and self.rebuild([MISS]) is MISS
         )  # fmt: skip
         self.pointed_arrays: list[Array] = []
@@ -112,11 +114,13 @@ class Program:
         if any(look() != before for look, before in self.guards):
             return False
         for s in self.trace.states:
+            if s.leaf is not None:  # that .grad is there is looked at in `fits`, its shape is the leaf's
+                continue
             array = s.tensor.value
             if array.shape != s.array.shape or array.dtype != s.array.dtype:
                 return False
         self.changes = Changes.count
-        self.writes = SharedWrite([s.tensor.value for s in self.written], "a compiled program")
+        self.writes = SharedWrite([s.tensor.value for s in self.written if s.leaf is None], "a compiled program")
         return True
 
     def _read_numbers(self) -> bool:
@@ -218,7 +222,7 @@ class Program:
         """Run by the quick way; False, with nothing done, if an argument has to be converted first."""
         gradients = [self._buffer(i) for i in range(len(self.replaced))]
         arrays = [g.value for g in gradients]
-        if self.pointed != self.changes or any(map(is_not, arrays, self.pointed_arrays)):
+        if self.reads_grads or self.pointed != self.changes or any(map(is_not, arrays, self.pointed_arrays)):
             self.execute.point(self._inputs(None), [*[s.tensor.value for s in self.written], *arrays])
             self.pointed, self.pointed_arrays = self.changes, arrays
         if entry(*[x.value for x in arguments], *made) is NotImplemented:

@@ -100,12 +100,21 @@ def refusal(what: str, mend: str) -> TraceError:
 
 @dataclass
 class State:
-    """An array that the program met: whose it is, its input, and its symbol."""
+    """An array that the program met: whose it is, its input, and its symbol.
 
-    tensor: Tensor
+    It is a Tensor's, or that of whatever Tensor is a leaf's .grad when the program is called.
+    """
+
+    owner: Tensor
     array: Array
     symbol: Symbol
     input: Value
+    leaf: Leaf | None = None
+
+    @property
+    def tensor(self) -> Tensor:
+        """Whose array it is now."""
+        return self.owner if self.leaf is None else self.leaf.grad
 
     @property
     def written(self) -> bool:
@@ -172,6 +181,7 @@ class Tracer:
         self._created: dict[int, Array] = {}
         self._constants: dict[int, tuple[Array, Symbol]] = {}
         self._grads: dict[int, Grad] = {}
+        self._leaf_of_grad: dict[int, Leaf] = {}
         self._gates: dict[Op, Callable[[tuple[Any, ...], dict[str, Any]], Tensor]] = {}
 
     # ---- calls --------------------------------------------------------------------------------------------------
@@ -239,7 +249,8 @@ class Tracer:
             self._refuse_overlap(array)
             value = self.graph.input(array.shape, dtype_of(array.dtype), "state")
             symbol = Symbol(value)
-            known = self._by_array[id(array)] = State(tensor, array, symbol, value)
+            leaf = self._leaf_of_grad.get(id(tensor))
+            known = self._by_array[id(array)] = State(tensor, array, symbol, value, leaf)
             symbol.of_state = known
             self.trace.states.append(known)
         return known
@@ -309,6 +320,8 @@ class Tracer:
         known = self._grads.get(id(leaf))
         if known is None:
             known = self._grads[id(leaf)] = Grad(leaf, leaf.grad, reads)
+            if leaf.grad is not None:
+                self._leaf_of_grad[id(leaf.grad)] = leaf
             self.trace.grads.append(known)
         return known
 

@@ -319,6 +319,9 @@ def _at_index(elements: Elements, x: Value, chosen: Typed, place: Sequence[Index
         elements.inner.add(str(i))  # known where it is computed only
         return elements.at(x, [Index(i) if part is None else part for part in place])
     view = elements.views[x]
+    constant = x.graph.constants.get(view.root)
+    if constant is not None and constant.size == 1:
+        return Typed(literal(constant.reshape(-1)[0].item(), TYPES[x.dtype.name]), x.dtype)
     type = TYPES[x.dtype.name]
     stride = view.strides[list(place).index(None)]
     address = elements.address(view, [START if part is None else part for part in place], type)

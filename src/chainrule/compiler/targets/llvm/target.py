@@ -55,7 +55,7 @@ class Place:
 ARENA, POOL, FIRST = 0, 1, 2
 """The table's slots with the addresses of the arena and of the threads' pool; those of inputs and outputs follow."""
 
-WORTH_DIVIDING = 8e-6
+WORTH_DIVIDING = 10e-6
 """Seconds of one kernel from which on threads share it: the pool takes about half a microsecond, and a cold start of a
 worker's caches as much again."""
 
