@@ -12,7 +12,6 @@ import sys
 import weakref
 from collections.abc import Callable, Iterable
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +102,8 @@ def compile_text(text: str, machine: Machine) -> Native:
 
 
 def _key(text: str, machine: Machine) -> str:
-    versions = [version("chainrule"), llvmlite.__version__, ".".join(map(str, binding.llvm_version_info))]
+    package = sys.modules["chainrule"]  # known by its name: the root imports this, not the other way round
+    versions = [package.__version__, llvmlite.__version__, ".".join(map(str, binding.llvm_version_info))]
     return object_cache.key(text, machine.triple, machine.cpu, machine.features, str(OPTIMISATION), *versions)
 
 
