@@ -407,3 +407,13 @@ def test_a_missing_gradient_is_another_program(jit: str) -> None:
         w.grad = gradient
         w.requires_grad_(False).requires_grad_()  # something has changed: the program looks again
         np.testing.assert_array_equal(compiled().numpy(), halved().numpy())
+
+
+def test_a_sum_of_rows_beside_a_square_matrix_is_read_along_the_columns(jit: str) -> None:
+    x = data(5, 5)
+    for program in (
+        lambda x: x - x.sum(-1),
+        lambda x: x / x.exp().sum(-1).expand(5, 5),
+        lambda x: x.sum(0) + x.amax(-1),
+    ):
+        np.testing.assert_allclose(cr.compile(program)(x).numpy(), program(x).numpy(), rtol=1e-5, atol=1e-6)

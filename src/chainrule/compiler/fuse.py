@@ -46,6 +46,18 @@ def taken_axis(instruction: Instruction) -> int | None:
     return places[0]
 
 
+def labels(group: Group, shape: Shape) -> list[int | None]:
+    """Which of the group's axes the axes of one of its values are."""
+    if len(shape) == len(group.space):
+        return list(range(len(shape)))
+    return [i for i in range(len(group.space)) if i not in group.axes]
+
+
+def stretched_labels(place: list[int | None], shape: Shape) -> list[int | None]:
+    """The labels of the last axes; None for an axis of size 1, which is read at its only place."""
+    return [None if n == 1 else i for i, n in zip(place[len(place) - len(shape) :], shape, strict=True)]
+
+
 @dataclass(eq=False)
 class Group:
     """Instructions of one kernel in order. `space` is the shape that the kernel runs over.
@@ -244,11 +256,32 @@ class _Fusion:
                 continue
             other = self.group[maker]
             if other is group:
-                if self.maker(x) is not group or x not in read_in_place(instruction):
+                in_place = self.maker(x) is group and x in read_in_place(instruction)
+                if not in_place or not self.is_aligned(group, x, instruction):
                     return True
             elif self.depends(other, group):
                 return True
         return False
+
+    def is_aligned(self, group: Group, x: Value, instruction: Instruction) -> bool:
+        """True if a kernel that computes the instruction at a place needs x, which the group makes, at that place too.
+
+        A row's sum of shape (n,) is not: beside (n, n) it is read along the columns.
+        """
+        place = labels(group, instruction.result.shape)
+        if len(place) != instruction.result.ndim or len(place) < x.ndim:
+            return False
+        place = stretched_labels(place, x.shape)
+        while x.maker is not None and self.is_view(x.maker):
+            source = x.maker.values[0]
+            if x.maker.op.name == "reshape":
+                real = iter([i for i, n in zip(place, x.shape, strict=True) if n != 1])
+                place = [None if n == 1 else next(real) for n in source.shape]
+            else:
+                place = stretched_labels(place, source.shape)
+            x = source
+        own = labels(group, x.shape)
+        return len(own) == x.ndim and place == stretched_labels(own, x.shape)
 
     def depends(self, group: Group, on: Group) -> bool:
         """True if a group needs another one's results, directly or not."""
