@@ -32,12 +32,11 @@ from chainrule.tensor.tensor import Tensor, wrap
 class Symbol:
     """Memory of a placeholder: shape and type of an array, and the value that it holds at this point of the trace."""
 
-    __slots__ = ("_value", "dtype", "of_state", "parent", "seen", "shape", "taken")
+    __slots__ = ("_value", "dtype", "parent", "seen", "shape", "taken")
     base = None
 
-    def __init__(self, value: Value, of_state: State | None = None) -> None:
+    def __init__(self, value: Value) -> None:
         self._value, self.shape, self.dtype = value, value.shape, numpy_dtype(value.dtype)
-        self.of_state = of_state
         self.parent: Symbol | None = None
         self.taken: Callable[[Value], Value] | None = None
         self.seen: Value | None = None
@@ -251,7 +250,6 @@ class Tracer:
             symbol = Symbol(value)
             leaf = self._leaf_of_grad.get(id(tensor))
             known = self._by_array[id(array)] = State(tensor, array, symbol, value, leaf)
-            symbol.of_state = known
             self.trace.states.append(known)
         return known
 

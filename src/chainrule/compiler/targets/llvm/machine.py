@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
+from chainrule.compiler.threads import usable_processors
 from chainrule.errors import ArgumentError, UnsupportedError
 
 VECTOR_BITS = "CHAINRULE_VECTOR_BITS"
@@ -138,7 +139,7 @@ def described(triple: str, cpu: str, features: str) -> Machine:
         features += ",-prefer-256-bit"
     else:
         bits, registers = 256 if "avx2" in has else 128, 16
-    return Machine(triple, cpu, features, bits, registers, l1, l2, _usable_cores())
+    return Machine(triple, cpu, features, bits, registers, l1, l2, len(usable_processors()))
 
 
 def _features(text: str) -> dict[str, bool]:
@@ -147,12 +148,6 @@ def _features(text: str) -> dict[str, bool]:
 
 def _flat(features: dict[str, bool]) -> str:
     return ",".join([f"{'+' if on else '-'}{name}" for name, on in features.items()])
-
-
-def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _cache_sizes() -> tuple[int, int]:
