@@ -1,0 +1,247 @@
+"""A formula as a tree: symbols, numbers, calls of catalogue operators, slopes and kept statistics.
+
+Immutable, compared by content. An expression has the operators that operator bodies use, so that a body run on
+expressions, with `Formulas` as its `m`, writes its own formula.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import partial
+from typing import Any, TypeAlias
+
+from chainrule.dtypes import DType, float64, int64
+from chainrule.ops.catalogue import CATALOGUE
+from chainrule.ops.op import Op
+from chainrule.ops.shape_maths import Abstract, results_of
+from chainrule.shapes import Shape
+
+Real: TypeAlias = int | float | Fraction
+
+
+class Expression:
+    """A formula of known shape and element type."""
+
+    __slots__ = ()
+    shape: Shape
+    dtype: DType
+
+    @property
+    def parts(self) -> tuple[Expression, ...]:
+        """The formulas that this one is made of."""
+        return ()
+
+    def with_parts(self, parts: tuple[Expression, ...]) -> Expression:
+        """The same formula of other parts; its shape follows from theirs."""
+        assert not parts
+        return self
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    def __add__(self, other: Any) -> Expression:
+        return call("add", self, other)
+
+    def __radd__(self, other: Any) -> Expression:
+        return call("add", other, self)
+
+    def __sub__(self, other: Any) -> Expression:
+        return call("sub", self, other)
+
+    def __rsub__(self, other: Any) -> Expression:
+        return call("sub", other, self)
+
+    def __mul__(self, other: Any) -> Expression:
+        return call("mul", self, other)
+
+    def __rmul__(self, other: Any) -> Expression:
+        return call("mul", other, self)
+
+    def __truediv__(self, other: Any) -> Expression:
+        return call("div", self, other)
+
+    def __rtruediv__(self, other: Any) -> Expression:
+        return call("div", other, self)
+
+    def __neg__(self) -> Expression:
+        return call("neg", self)
+
+    def __lt__(self, other: Any) -> Expression:
+        return call("lt", self, other)
+
+    def __le__(self, other: Any) -> Expression:
+        return call("le", self, other)
+
+    def __gt__(self, other: Any) -> Expression:
+        return call("gt", self, other)
+
+    def __ge__(self, other: Any) -> Expression:
+        return call("ge", self, other)
+
+
+@dataclass(frozen=True)
+class Symbol(Expression):
+    """A named quantity: `W2`, `z2`, `dL/dz2`."""
+
+    name: str
+    shape: Shape = ()
+    dtype: DType = float64
+
+
+@dataclass(frozen=True)
+class Number(Expression):
+    """A number that the formula states: an integer or a ratio of integers as such, else a float."""
+
+    value: Real
+    shape: Shape = ()
+
+    @property
+    def dtype(self) -> DType:  # type: ignore[override]  # it follows from the value
+        return int64 if isinstance(self.value, int) else float64
+
+    @property
+    def plain(self) -> int | float:
+        """As operator bodies take it."""
+        return float(self.value) if isinstance(self.value, Fraction) else self.value
+
+
+@dataclass(frozen=True, eq=False)
+class Call(Expression):
+    """An operator of the catalogue on formulas; None stands for an optional input that is absent."""
+
+    op: Op
+    inputs: tuple[Expression | None, ...]
+    params: tuple[tuple[str, Any], ...]
+    shape: Shape
+    dtype: DType
+
+    @property
+    def parts(self) -> tuple[Expression, ...]:
+        return tuple([x for x in self.inputs if x is not None])
+
+    def with_parts(self, parts: tuple[Expression, ...]) -> Expression:
+        return call(self.op.name, *filled(self.inputs, parts), **dict(self.params))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Call) and self._content == other._content
+
+    def __hash__(self) -> int:
+        return hash((self.op.name, self.inputs, self.shape))
+
+    @property
+    def _content(self) -> tuple[Any, ...]:
+        return (self.op.name, self.inputs, repr(self.params), self.shape)
+
+
+@dataclass(frozen=True)
+class Slope(Expression):
+    """The derivative of an elementwise operator of one variable, at `at`: sigma'(z), whose `formula` is a (1 - a)."""
+
+    op: Op
+    at: Expression
+    params: tuple[tuple[str, Any], ...]
+    formula: Expression
+
+    @property
+    def shape(self) -> Shape:  # type: ignore[override]  # they follow from the point
+        return self.at.shape
+
+    @property
+    def dtype(self) -> DType:  # type: ignore[override]
+        return self.at.dtype
+
+    @property
+    def parts(self) -> tuple[Expression, ...]:
+        return (self.at, self.formula)
+
+    def with_parts(self, parts: tuple[Expression, ...]) -> Expression:
+        at, formula = parts
+        return Slope(self.op, at, self.params, formula)
+
+
+@dataclass(frozen=True)
+class Kept(Expression):
+    """A statistic that an operator keeps beside its value, such as the log-sum-exp of cross entropy."""
+
+    of: Call
+    name: str
+    shape: Shape
+    dtype: DType
+
+    @property
+    def parts(self) -> tuple[Expression, ...]:
+        return (self.of,)
+
+    def with_parts(self, parts: tuple[Expression, ...]) -> Expression:
+        (of,) = parts
+        assert isinstance(of, Call)
+        return kept(of)[self.of.op.keeps.index(self.name)]
+
+
+def call(name: str, *inputs: Any, **params: Any) -> Call:
+    """The formula that applies an operator; Python numbers among the inputs become Numbers.
+
+    Raises:
+        ShapeError, DTypeError, ArgumentError: what the operator's shape rule refuses.
+    """
+    op = CATALOGUE[name]
+    given = tuple([x if x is None or isinstance(x, Expression) else Number(x) for x in inputs])
+    shape, dtype = results_of(op, [_abstract(op, x) for x in given], params)[0]
+    return Call(op, given, tuple(params.items()), shape, dtype)
+
+
+def kept(of: Call) -> tuple[Kept, ...]:
+    """The statistics that a call keeps."""
+    results = results_of(of.op, [_abstract(of.op, x) for x in of.inputs], dict(of.params))[1:]
+    return tuple([Kept(of, name, *result) for name, result in zip(of.op.keeps, results, strict=True)])
+
+
+def _abstract(op: Op, x: Expression | None) -> Any:
+    if isinstance(x, Number) and not x.shape and op.converts:
+        return x.plain
+    return None if x is None else Abstract(x.shape, x.dtype)
+
+
+def filled(inputs: tuple[Expression | None, ...], parts: tuple[Expression, ...]) -> list[Expression | None]:
+    """The inputs of a call with other formulas in the places that are not None."""
+    left = iter(parts)
+    return [None if x is None else next(left) for x in inputs]
+
+
+class _OperatorsAsAttributes(type):
+    def __getattr__(cls, name: str) -> Callable[..., Call]:
+        if name not in CATALOGUE:
+            raise AttributeError(f"no operator '{name}'")
+        return partial(call, name)
+
+
+class Formulas(metaclass=_OperatorsAsAttributes):
+    """`m` on expressions: every operator of the catalogue writes itself down."""
+
+
+# ---- walking --------------------------------------------------------------------------------------------------
+
+
+def walk(formula: Expression) -> Iterator[Expression]:
+    """The formula and all it is made of, from the outside in, left to right."""
+    stack = [formula]
+    while stack:
+        one = stack.pop()
+        yield one
+        stack.extend(reversed(one.parts))
+
+
+def symbols(formula: Expression) -> dict[str, Symbol]:
+    """The symbols of a formula by name, in the order of reading."""
+    return {one.name: one for one in walk(formula) if isinstance(one, Symbol)}
+
+
+def replaced(formula: Expression, by: dict[str, Expression]) -> Expression:
+    """The formula with other formulas for the symbols of these names."""
+    if isinstance(formula, Symbol):
+        return by.get(formula.name, formula)
+    parts = tuple([replaced(part, by) for part in formula.parts])
+    return formula if all(a is b for a, b in zip(parts, formula.parts, strict=True)) else formula.with_parts(parts)
