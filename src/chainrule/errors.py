@@ -130,3 +130,12 @@ class NonFiniteLossError(ChainruleError, ArithmeticError):
 
 class FileWriteError(ChainruleError, OSError):
     """A file that could not be written: a full disk, a folder without permission."""
+
+
+class NotationError(ChainruleError, SyntaxError):
+    """A formula or a derivation file that cannot be read, with the line and column (both from 1) where it went wrong."""
+
+    def __init__(self, what: str, *, line: int, column: int, text: str = "", mend: str | None = None) -> None:
+        excerpt = [text, " " * (column - 1) + "^"] if text else []
+        super().__init__(f"line {line}, column {column}: {what}", got=excerpt, mend=mend)
+        self.line, self.column, self.reason = line, column, what

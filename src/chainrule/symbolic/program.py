@@ -73,11 +73,18 @@ class Program:
 class Derivation:
     """The backward pass of a program, in formulas.
 
-    A step says dL/dname through the derivatives of what reads the name: `dL/dz2 = dL/da2 * sigma'(z2)`.
+    A step says dL/dname through the derivatives of what reads the name: `dL/dz2 = dL/da2 * sigma'(z2)`. `seed` is
+    the cotangent that the pass starts from, of the loss's shape; without one it is 1, and the loss has one element.
     """
 
     program: Program
+    seed: Expression | None = None
     _steps: dict[str, dict[str, Expression]] = field(default_factory=dict)
+
+    @property
+    def start(self) -> Expression:
+        """dL/dL."""
+        return Number(1, self.program.symbols[self.program.loss].shape) if self.seed is None else self.seed
 
     def named(self, name: str) -> Symbol:
         """dL/dname as a symbol."""
@@ -93,7 +100,7 @@ class Derivation:
     def step(self, name: str) -> Expression:
         """dL/dname through the derivatives of the quantities that read it; 0 if none of them reaches the loss."""
         if name == self.program.loss:
-            return Number(1, self.program.symbols[name].shape)
+            return self.start
         routes = list(self.routes(name).values())
         if not routes:
             return Number(0, self.program.symbols[name].shape)
@@ -128,8 +135,7 @@ class Derivation:
         for statement in self.program.users[name]:
             if statement.name not in self.program.reaching:
                 continue
-            above = self.named(statement.name)
-            g: Expression = Number(1, above.shape) if statement.name == self.program.loss else above
+            g = self.start if statement.name == self.program.loss else self.named(statement.name)
             route = cotangents(statement.formula, g, [name], statement.symbol).get(name)
             if route is not None:
                 found[statement.name] = route
