@@ -35,7 +35,7 @@ slip written out again; uses a derivative that is not claimed."""
 class Judgement:
     """What was found about one claim.
 
-    `values` are the claim's values with true upstream derivatives and `truths` the right ones, at the points at
+    `values` are the claim's values with true upstream derivatives and `truths` the right ones, at the `points` at
     which it was judged. `upstream` is the claim that it is a consequence of.
     """
 
@@ -43,6 +43,7 @@ class Judgement:
     verdict: Verdict
     values: list[Array | None] = field(default_factory=list)
     truths: list[Array] = field(default_factory=list)
+    points: list[dict[str, Any]] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
     upstream: Claim | None = None
     reason: str = ""
@@ -111,25 +112,26 @@ class Judge:
         if claim.printed is not None:
             return self._judge_printed(claim, claim.printed, truths[0])
         values = [self.value(claim, point) for point in points]
-        found = Judgement(claim, "wrong", values=values, truths=truths)
+        points, truths, values = where_finite(points, truths, values)
+        found = Judgement(claim, "wrong", values, truths, points)
         if not all(np.isfinite(t).all() for t in truths):
             found.verdict, found.reason = "undecided", "the right derivative is not finite here"
             return found
-        equal = [self._same(v, t, p) for v, t, p in zip(values, truths, points, strict=True)]
+        equal = [self._same(v, t, p, precision(claim)) for v, t, p in zip(values, truths, points, strict=True)]
         if len(points) == 1:
             found.notes.append("one point")
         if all(equal):
-            return self._right_here(found, points)
+            return self._right_here(found)
         if len(points) > 1 and all(equal[1:]) and self._right_near(claim):
             found.notes.append("kink")
-            return self._right_here(found, points)
+            return self._right_here(found)
         if len(points) > 1 and equal[0]:
             found.notes.append("by chance")
         if any(v is not None and v.shape != t.shape and v.size != t.size for v, t in zip(values, truths, strict=True)):
             found.notes.append("shape")
         return self._repeated(found, points) or found
 
-    def _right_here(self, found: Judgement, points: list[dict[str, Any]]) -> Judgement:
+    def _right_here(self, found: Judgement) -> Judgement:
         """Right with the true upstream derivatives; with the claimed ones too?"""
         found.verdict = "right"
         upstream = [(name, self.first.get(name)) for name in self.mentions(found.claim)]
@@ -151,12 +153,17 @@ class Judge:
                 continue
             if other.at_one_point != claim.at_one_point or self._of(other).verdict != "wrong":
                 continue
-            formula = self.data.derivation.inlined(claim.target.by, [name])
-            if self._gives(found, formula, other, points):
+            formula = self.data.derivation.inlined(claim.target.by, [name, *self.known(claim)])
+            if other.target.symbol in symbols(formula) and self._gives(found, formula, other, points):
                 return Judgement(
-                    claim, "consequence", found.values, found.truths, [*found.notes, "repeated"], upstream=other
+                    claim, "consequence", found.values, found.truths, points, [*found.notes, "repeated"], other
                 )
         return None
+
+    def known(self, claim: Claim) -> list[str]:
+        """The quantities whose derivatives a claim takes as known."""
+        prefix = f"d{self.problem.program.loss}/d"
+        return [name.removeprefix(prefix) for name in self.mentions(claim) if name.startswith(prefix)]
 
     def _gives(self, found: Judgement, formula: Any, other: Claim, points: list[dict[str, Any]]) -> bool:
         for value, point in zip(found.values, points, strict=True):
@@ -165,7 +172,7 @@ class Judge:
                 return False
             wrong = wrong.reshape(np.shape(point[other.target.symbol]))
             follows = found.claim.target.part(np.asarray(evaluate(formula, {**point, other.target.symbol: wrong})))
-            if not self._same(value, follows, point):
+            if not self._same(value, follows, point, precision(found.claim)):
                 return False
         return True
 
@@ -182,7 +189,7 @@ class Judge:
 
     def _judge_printed(self, claim: Claim, printed: Any, truth: Array) -> Judgement:
         low = np.asarray(printed.low)
-        found = Judgement(claim, "wrong", [(low + printed.high) / 2], [truth], ["one point"])
+        found = Judgement(claim, "wrong", [(low + printed.high) / 2], [truth], self.data.points[:1], ["one point"])
         if low.size != truth.size:
             found.notes.append("shape")
         elif fitted(printed.low, truth) is not None:
@@ -201,7 +208,7 @@ class Judge:
             return self._judge_printed(claim, claim.printed, truth)
         values = [self.value(claim, point) for point in points]
         truths = [self._canonical(of, by, point) for point in points]
-        found = Judgement(claim, "wrong", values, truths)
+        found = Judgement(claim, "wrong", values, truths, points)
         rng = np.random.default_rng(1)
         shape = self.problem.program.symbols[of].shape
         possible = set(WAYS)
@@ -215,7 +222,7 @@ class Judge:
             return found
         if not possible & {"g * f", "f.T @ g", "g @ f"}:
             found.notes.append("outer product")
-        return self._right_here(found, points)
+        return self._right_here(found)
 
     def _canonical(self, of: str, by: str, point: Mapping[str, Any]) -> Array:
         """The factor in the shape in which formulas use it."""
@@ -251,15 +258,32 @@ class Judge:
             return value
         return self._canonical(*self.rates.names(name), point)
 
-    def _same(self, value: Array | None, truth: Array, point: Mapping[str, Any]) -> bool:
+    def _same(self, value: Array | None, truth: Array, point: Mapping[str, Any], rtol: float = RTOL) -> bool:
         """Equal up to rounding; values of one element are scalars, whatever their axes."""
         if value is None:
             return False
         value = fitted(value, truth)
         if value is None:
             return False
-        slack = RTOL * np.max(np.abs(truth), initial=0.0) + 1e-13 * self.data.scale(point)
+        slack = rtol * (np.max(np.abs(truth), initial=0.0) + 1e-5 * self.data.scale(point))
         return bool(np.all(np.abs(value - truth) <= slack))
+
+
+def where_finite(
+    points: list[dict[str, Any]], truths: list[Array], values: list[Array | None]
+) -> tuple[list[dict[str, Any]], list[Array], list[Array | None]]:
+    """The points at which a claim is finite, if there are any: exp(-z) / (1 + exp(-z))**2 is right, and overflows."""
+    kept = [i for i, v in enumerate(values) if v is not None and np.isfinite(v).all()]
+    if not kept:
+        return points, truths, values
+    return [points[i] for i in kept], [truths[i] for i in kept], [values[i] for i in kept]
+
+
+def precision(claim: Claim) -> float:
+    """The relative error that a right claim may have: an array has the rounding of the program that computed it."""
+    if claim.array is None:
+        return RTOL
+    return max(RTOL, 256 * float(np.finfo(claim.array.dtype).eps))
 
 
 def fitted(value: Array, truth: Array) -> Array | None:

@@ -144,12 +144,12 @@ class Claim:
 
 @dataclass(frozen=True)
 class Problem:
-    """A program, its givens in order, the claims in order, and the names of givens that nothing uses."""
+    """A program, its givens in order, the claims in order, and the givens that nothing uses, with their lines."""
 
     program: Program
     givens: tuple[Given, ...]
     claims: tuple[Claim, ...]
-    unused: tuple[str, ...] = ()
+    unused: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass

@@ -18,7 +18,7 @@ from typing import TypeGuard
 
 import numpy as np
 
-from chainrule.errors import NotationError
+from chainrule.errors import ChainruleError, NotationError
 from chainrule.notation.language.builder import Builder, element, sizes
 from chainrule.notation.language.parser import Parser
 from chainrule.notation.language.syntax import (
@@ -70,7 +70,7 @@ class Reader:
         self.parser = Parser(self.source, tokens(self.source), self.names)
 
     def problem(self) -> Problem:
-        self._section("given", required=False)
+        self._section("given")
         assignments = self._assignments(Name)
         self._section("forward")
         for assignment in assignments:
@@ -96,17 +96,16 @@ class Reader:
         alone = following.kind in ("newline", "end") or following.text == ":"
         return here.text if here.text in SECTIONS and alone else None
 
-    def _section(self, name: str, *, required: bool = True) -> None:
+    def _section(self, name: str) -> None:
         self.parser.skip_lines()
         found = self._section_here()
         if found != name:
-            if required:
-                what = f"the section '{found}' stands" if found else f"{self.parser.here} stands"
-                raise self.source.error(
-                    f"the section '{name}' is missing: {what} here", self.parser.here,
-                    "A derivation has the sections given, forward and claims, each word on a line of its own.",
-                )  # fmt: skip
-            return
+            what = f"the section '{found}' stands" if found else f"{self.parser.here} stands"
+            raise self.source.error(
+                f"the section '{name}' is missing: {what} here",
+                self.parser.here,
+                "A derivation has the sections given, forward and claims, each word on a line of its own.",
+            )
         self.parser.take()
         if self.parser.here.text == ":":
             self.parser.take()
@@ -137,7 +136,7 @@ class Reader:
         if symbols(formula):
             self._state(name, formula)
         else:
-            self._add(Pending(name.text, evaluate(formula, {}).astype(np.float64)))
+            self._add(Pending(name.text, evaluate(formula, {}).astype(np.float64), name.line))
 
     def _random(self, syntax: Applied, name: str) -> None:
         """A given of random numbers; sizes may be numbers given above."""
@@ -154,7 +153,7 @@ class Reader:
                 raise self.source.error("a seed is a whole number, 0 or more", value.at)
         self.sizes |= {part.at.text for part in syntax.arguments if isinstance(part, Name)}
         given = random_given(name, sizes(builder, syntax), seed)
-        self._add(Pending(name, given.value, given.seed))
+        self._add(Pending(name, given.value, syntax.at.line, given.seed))
 
     def _random_parts_named(self, syntax: Syntax, name: str) -> Syntax:
         """The formula with a name for each of its random parts, which become givens of their own."""
@@ -189,7 +188,7 @@ class Reader:
                 Given(p.name, p.value, "random", p.seed)
                 if p.seed is not None
                 else literal_given(
-                    p.name, p.value, is_label=enters_alone(program, p.name, counts), is_count=p.name in counts
+                    p.name, p.value, is_label=enters_late(program, p.name, counts), is_count=p.name in counts
                 )
                 for p in self.pending
             ]
@@ -235,33 +234,16 @@ class Reader:
     def _claims(self, program: Program, assignments: list[Assignment]) -> Problem:
         rates = Rates(program)
         builder = Builder(self.source, program.symbols, rates.symbol)
-        targets = [self._target(rates, assignment) for assignment in assignments]
+        targets = [target_of(self.source, rates, assignment.target) for assignment in assignments]
         claims: dict[int, Claim] = {}
         factors_first = sorted(range(len(targets)), key=lambda i: targets[i].of == program.loss)
         for i in factors_first:
             claims[i] = self._claim(builder, rates, targets[i], assignments[i])
-        unused = tuple([p.name for p in self.pending if not program.users[p.name] and p.name not in self.sizes])
+        unused = tuple(
+            [(p.name, p.line) for p in self.pending if not program.users[p.name] and p.name not in self.sizes]
+        )
         ordered = tuple([claims[i] for i in range(len(targets))])
         return Problem(program, self._givens(program), ordered, unused)
-
-    def _target(self, rates: Rates, assignment: Assignment) -> Target:
-        target, places = assignment.target, None
-        if isinstance(target, Indexed):
-            target, places = target.operand, target.places  # type: ignore[assignment]  # checked below
-        if isinstance(target, Name) and target.at.text.startswith("delta"):
-            target = Rate(target.at, "", "z" + target.at.text[5:].lstrip("_"))
-        if not isinstance(target, Rate):
-            raise self.source.error(
-                f"{assignment.target.at} is not a derivative", assignment.target.at, "A claim is dL/dNAME = formula."
-            )
-        symbol = Builder(self.source, rates.program.symbols, rates.symbol).expression(
-            target if target.of else Name(target.at)
-        )
-        assert isinstance(symbol, Symbol)
-        of, by = rates.names(symbol.name)
-        if places is not None:
-            element(symbol, places)  # refuses what is outside
-        return Target(of, by, places)
 
     def _claim(self, builder: Builder, rates: Rates, target: Target, assignment: Assignment) -> Claim:
         at, formula = assignment.target.at, assignment.formula
@@ -283,12 +265,51 @@ class Reader:
         return " ".join(line.split())
 
 
+def target_of(source: Source, rates: Rates, syntax: Syntax) -> Target:
+    """What a claim is about: dL/dz2, delta2, d(a2)/d(z2), dL/dW2[0, 1].
+
+    Raises:
+        NotationError: for what is not a derivative, or an element that it does not have.
+    """
+    whole, places = syntax, None
+    if isinstance(whole, Indexed):
+        whole, places = whole.operand, whole.places
+    if isinstance(whole, Name) and not whole.at.text.startswith("delta"):
+        raise source.error(f"{whole.at} is not a derivative", whole.at, "A claim is dL/dNAME = formula.")
+    if not isinstance(whole, Rate | Name):
+        raise source.error("a claim is about one derivative: dL/dNAME = formula", syntax.at)
+    symbol = Builder(source, rates.program.symbols, rates.symbol).expression(whole)
+    assert isinstance(symbol, Symbol)
+    if places is not None:
+        try:
+            element(symbol, places)
+        except ChainruleError as refused:
+            raise source.error(refused.what, syntax.at) from refused
+    return Target(*rates.names(symbol.name), places)
+
+
+def parsed(text: str, names: Container[str]) -> tuple[Source, Syntax]:
+    """One formula.
+
+    Raises:
+        NotationError: for what is not one.
+    """
+    source = Source(text)
+    parser = Parser(source, tokens(source), names)
+    syntax = parser.comparison()
+    parser.end_of_line()
+    if parser.here.kind != "end":
+        raise source.error("one formula was expected", parser.here)
+    return source, syntax
+
+
 @dataclass(frozen=True)
 class Pending:
     """A given whose nature is not known yet; `seed` is that of a random one."""
 
     name: str
     value: Array
+    line: int
     seed: int | None = None
 
 
@@ -311,10 +332,12 @@ def counts_something(program: Program, name: str) -> bool:
     )
 
 
-def enters_alone(program: Program, name: str, counts: Container[str]) -> bool:
-    """True for what a label is: no other given stands beside it where it is used."""
+def enters_late(program: Program, name: str, counts: Container[str]) -> bool:
+    """True for what a label is: it enters the loss itself, or a step in which no other given stands beside it."""
     givens = {g.name for g in program.givens}
     users = program.users[name]
     return bool(users) and all(
-        other == name or other in counts or other not in givens for user in users for other in symbols(user.formula)
+        user.name == program.loss
+        or all(other == name or other in counts or other not in givens for other in symbols(user.formula))
+        for user in users
     )

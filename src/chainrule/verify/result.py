@@ -40,7 +40,10 @@ class ClaimResult:
         value, right_value: at the given point, the claimed and the right number; None where there is none.
         mistake: for a wrong claim that a known mistake explains.
         ratio: claimed / right, where one quantity or number says it: `1/(1 - a3)`.
-        pattern: what the error looks like, in a few words, whether or not a mistake fits.
+        pattern: of a wrong claim, what its error looks like, whether or not a mistake fits: "constant ratio", "ratio",
+            "transposed", "zero", "some elements", "constant difference", "shape", "not finite", "none".
+        share: of a wrong claim, the share of the elements that are wrong.
+        where: a condition that holds at the wrong elements and nowhere else.
         upstream: for a consequence, the name of the claim that it follows from.
         notes: what else there is to say.
         reason: for a claim that could not be computed, why.
@@ -57,6 +60,8 @@ class ClaimResult:
     mistake: FoundMistake | None = None
     ratio: str | None = None
     pattern: str = ""
+    share: float = 0.0
+    where: str | None = None
     upstream: str | None = None
     notes: tuple[Note, ...] = ()
     reason: str = ""
@@ -82,6 +87,8 @@ class ClaimResult:
             },
             "ratio": self.ratio,
             "pattern": self.pattern,
+            "share": self.share,
+            "where": self.where,
             "upstream": self.upstream,
             "notes": list(self.notes),
             "reason": self.reason,
@@ -94,14 +101,17 @@ class DerivationResult:
 
     Args:
         claims: one for each claim, in order.
-        unused: givens that nothing uses.
+        unused: givens that nothing uses, each with its line.
         redrawn: at how many redraws of the givens the claims were judged, beside the given data.
+        varied: the givens written as numbers that were varied for it.
         title: the file, or what else was verified.
+        order: the names of the claims in the order of the backward pass.
     """
 
     claims: tuple[ClaimResult, ...]
-    unused: tuple[str, ...] = ()
+    unused: tuple[tuple[str, int], ...] = ()
     redrawn: int = 0
+    varied: tuple[str, ...] = ()
     title: str = ""
     order: tuple[str, ...] = ()
 
@@ -135,7 +145,8 @@ class DerivationResult:
             "ok": self.ok,
             "first_wrong": None if first is None else first.name,
             "redrawn": self.redrawn,
-            "unused": list(self.unused),
+            "varied": list(self.varied),
+            "unused": [{"name": name, "line": line} for name, line in self.unused],
             "claims": [claim.as_data() for claim in self.claims],
         }
 

@@ -1,0 +1,164 @@
+"""The slope of a function from its values beside a point: extrapolated, with an error, left and right apart.
+
+One difference (f(x + h) - f(x - h)) / 2h cannot tell a wrong gradient from a step that is too long (curvature), too
+short (rounding), or that crosses a kink. Differences at several steps can: as h shrinks, those of a smooth function
+converge, those of a kink converge to different numbers on the two sides, those of a jump grow without bound.
+
+Everything here works on many functions at once: arrays are [level, ...], the shortest step first.
+
+Source: Ridders 1982, "Accurate computation of F'(x) and F'(x)F''(x)" (the table, and its error); Higham 2002, ch. 25.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+Array: TypeAlias = np.ndarray[Any, Any]
+
+LEVELS = 5
+CERTAIN = 4
+"""An estimate is certain to this many times its error, which is itself an estimate."""
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """The steps at which a function is looked at: smallest * ratio^k, all of them powers of two.
+
+    Args:
+        smallest: the shortest step.
+        ratio: of each step to the one before.
+        unit: the distance from 1 to the next number of the arithmetic that the function computes in.
+    """
+
+    smallest: float
+    ratio: int
+    unit: float
+
+    @property
+    def steps(self) -> tuple[float, ...]:
+        """The steps, the shortest first."""
+        return tuple([self.smallest * self.ratio**k for k in range(LEVELS)])
+
+    @staticmethod
+    def of(eps: float, dtype: np.dtype[Any]) -> Ladder:
+        """The steps from `eps` on for functions that compute in `dtype`; never shorter than the square root of its unit.
+
+        Short steps are as close together as the longest, at most about 1/2, allows: 8, 4 or 2 times the one before.
+        """
+        unit = float(np.finfo(dtype).eps)
+        smallest = 2.0 ** round(math.log2(max(eps, math.sqrt(unit))))
+        ratio = next((r for r in (8, 4) if smallest * r ** (LEVELS - 1) <= 1 / 2), 2)
+        return Ladder(smallest, ratio, unit)
+
+
+@dataclass(frozen=True)
+class Slopes:
+    """What differences say about slopes; all arrays are of one shape.
+
+    Args:
+        value: the slope, from both sides where both exist.
+        error: how far off it may be; inf where the differences do not converge.
+        left, right: the slopes on either side.
+        kink: True where left and right differ by more than their errors: the function has no derivative there.
+        jump: True where the function is not continuous, or changes too fast for the shortest step to show its slope.
+    """
+
+    value: Array
+    error: Array
+    left: Array
+    right: Array
+    kink: Array
+    jump: Array
+
+
+def slopes(base: Array, up: Array, down: Array, up_steps: Array, down_steps: Array, ladder: Ladder) -> Slopes:
+    """The slopes at 0 of functions with values `base` at 0, `up` at `up_steps` and `down` at -`down_steps`.
+
+    Args:
+        base: of any shape (...). Where it is not finite there is no slope: value nan, error inf.
+        up, down: (LEVELS, ...). Values that are not finite (log of a negative number) are left out.
+        up_steps, down_steps: positive, broadcastable to (LEVELS, ...): the steps as rounding left them.
+        ladder: which steps were meant.
+    """
+    with np.errstate(all="ignore"):
+        largest = np.fmax.reduce(np.abs(np.concatenate([up, down, base[None]])))
+        noise = _noise(up + down - 2 * base, ladder.unit * largest, ladder.ratio**2)
+        central = _limit((up - down) / (up_steps + down_steps), noise / up_steps, ladder.ratio**2)
+        right = _limit((up - base) / up_steps, 2 * noise / up_steps, ladder.ratio)
+        left = _limit((base - down) / down_steps, 2 * noise / down_steps, ladder.ratio)
+        kink = _differ(left, right)
+        jump = _jumps(up - base, base - down, max(1e-6, math.sqrt(ladder.unit)) * largest)
+        one_sided = np.where(right[1] <= left[1], right, left)
+        value, error = np.where(np.isfinite(central[1]), central, one_sided)
+        error = np.where(jump, np.inf, error)
+    return Slopes(value, error, left[0], right[0], kink & ~jump, jump)
+
+
+def _noise(second: Array, rounding: Array, factor: int) -> Array:
+    """How far off one value may be: its rounding, or what the second differences f(x + h) + f(x - h) - 2 f(x) betray.
+
+    They grow with h^2 for a smooth function; a function that computes in less than its result's precision shows its
+    own rounding in what is left when that part is taken away.
+    """
+    rest = np.fmin.reduce(np.abs(second[:-1] - second[1:] / factor)) / 2
+    return np.asarray(np.fmax(rounding, np.nan_to_num(rest, nan=0.0, posinf=0.0)))
+
+
+def _limit(differences: Array, noise: Array, factor: int) -> Array:
+    """The limit of differences as the step goes to 0, and its error: (2, ...).
+
+    The entry of Neville's table that differs least from the two it was made of; `factor` is by how much the
+    differences' leading error grows from one level to the next.
+    """
+    table = _before_it_wanders(differences, noise)
+    best, error = np.full(table.shape[1:], np.nan), np.full(table.shape[1:], np.inf)
+    for column in range(LEVELS):
+        if column == 0:
+            gaps = np.abs(np.diff(table, axis=0))
+            spread = np.concatenate([gaps, gaps[-1:]])
+        else:
+            weight = 1 / (float(factor) ** column - 1)
+            finer, coarser = table[:-1], table[1:]
+            table = finer + weight * (finer - coarser)
+            spread = np.maximum(np.abs(table - finer), np.abs(table - coarser))
+        total = spread + 2 * noise[: len(table)]
+        for candidate, its_error in zip(table, total, strict=True):
+            better = its_error < error  # False for nan
+            best, error = np.where(better, candidate, best), np.where(better, its_error, error)
+    return np.stack([best, error])
+
+
+def _before_it_wanders(differences: Array, noise: Array) -> Array:
+    """The differences up to the step where they stop behaving as those of a smooth function; nan beyond.
+
+    While steps are short, neighbours differ less and less (rounding fades), then more and more (curvature grows).
+    Where they differ less again, a step has left the neighbourhood: passed a kink, or the flat end of a steep
+    function. Neighbours that agree out there say nothing about the slope here.
+    """
+    gaps = np.abs(np.diff(differences, axis=0))
+    kept = differences.copy()
+    risen = np.zeros(gaps.shape[1:], bool)
+    left = np.zeros(gaps.shape[1:], bool)
+    for k in range(1, len(gaps)):
+        left |= risen & (gaps[k] < gaps[k - 1])
+        risen |= (gaps[k] > 2 * gaps[k - 1]) & (gaps[k] > CERTAIN * noise[k])
+        kept[k + 1][left] = np.nan
+    return kept
+
+
+def _differ(left: Array, right: Array) -> Array:
+    """True where two limits differ by much more than their errors, and visibly."""
+    gap = np.abs(right[0] - left[0])
+    certain = gap > 2 * CERTAIN * (left[1] + right[1])
+    return np.asarray(certain & (gap > 1e-6 * (np.abs(left[0]) + np.abs(right[0]))))
+
+
+def _jumps(up: Array, down: Array, visible: Array) -> Array:
+    """True where the shortest step changes the value by a quarter or more of what the longest do, and visibly."""
+    changes = np.abs(np.concatenate([up, down]))
+    shortest = np.maximum(np.abs(up[0]), np.abs(down[0]))
+    return np.asarray((shortest > visible) & (shortest > np.fmax.reduce(changes) / 4))
