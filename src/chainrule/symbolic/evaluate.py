@@ -36,7 +36,7 @@ def _computed(formula: Expression, values: Mapping[str, Any], memo: dict[Express
         case Symbol(name):
             return values[name]
         case Number():
-            return np.full(formula.shape, formula.plain)
+            return np.full(formula.shape, formula.plain, numpy_dtype(formula.dtype))
         case Slope():
             y = evaluate(formula.formula, values, memo)
             return y if y.shape == formula.shape else np.broadcast_to(y, formula.shape)
@@ -51,6 +51,8 @@ def _computed(formula: Expression, values: Mapping[str, Any], memo: dict[Express
 def _run(formula: Call, values: Mapping[str, Any], memo: dict[Expression, Any]) -> Any:
     op = formula.op
     inputs = [_input(formula, x, values, memo) for x in formula.inputs]
+    if all(not isinstance(x, np.ndarray) for x in inputs):  # bodies expect an array among their inputs
+        inputs = [None if x is None else np.asarray(x) for x in inputs]
     every = {**op.params, **dict(formula.params)}
     params = {name: numpy_dtype(p) if isinstance(p, DType) else p for name, p in every.items()}
     return runner(op, NumPyMaths)(*inputs, **params)

@@ -100,7 +100,7 @@ class Number(Expression):
 
     @property
     def dtype(self) -> DType:  # type: ignore[override]  # it follows from the value
-        return int64 if isinstance(self.value, int) else float64
+        return int64 if isinstance(self.value, int) and not self.shape else float64
 
     @property
     def plain(self) -> int | float:

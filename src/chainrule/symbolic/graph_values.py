@@ -44,7 +44,9 @@ class GraphValues:
     """
 
     def __init__(self, root: Node, value: Array) -> None:
-        self.nodes = [edge for edge in behind(root) if isinstance(edge, Node)]
+        edges = behind(root)
+        self.nodes = [edge for edge in edges if isinstance(edge, Node)]
+        self.leaves = [edge for edge in edges if isinstance(edge, Leaf)]
         self.sources: dict[Node, tuple[Source, ...]] = {}
         self.values: dict[Any, Array] = {root: value}
         self.recomputed: set[Node] = set()

@@ -21,13 +21,14 @@ MOVES = frozenset(("reshape", "mT", "permute", "broadcast_to", "clone", "cast"))
 class Layer:
     """One affine map and the activation that reads it alone.
 
-    `z` is the node of the affine map's result; `rows` says that samples are rows.
+    `product` is the node of the matrix product, `z` that of the affine map's result; `rows` says that samples are rows.
     """
 
     number: int
     weight: Leaf
     bias: Source
     source: Source
+    product: Node
     z: Node
     a: Node | None
     rows: bool
@@ -56,7 +57,8 @@ class Reading:
         name = node.plan.op.name
         sources = self.graph.sources[node]
         if name == "linear" and isinstance(sources[1], Leaf):
-            return Layer(number, sources[1], sources[2] if len(sources) > 2 else None, sources[0], node, self._activation(node), True)
+            bias = sources[2] if len(sources) > 2 else None
+            return Layer(number, sources[1], bias, sources[0], node, node, self._activation(node), True)
         if name == "add":
             for product, bias in (sources, sources[::-1]):
                 if self._is_bias(bias, node) and (factors := self._product(product)) is not None:
@@ -66,8 +68,8 @@ class Reading:
         return None
 
     def _by_hand(self, number: int, factors: tuple[Node, Source, Leaf, bool], bias: Source, z: Node) -> Layer:
-        _, source, weight, rows = factors
-        return Layer(number, weight, bias, source, z, self._activation(z), rows)
+        product, source, weight, rows = factors
+        return Layer(number, weight, bias, source, product, z, self._activation(z), rows)
 
     def _product(self, source: Source) -> tuple[Node, Source, Leaf, bool] | None:
         """A matrix product with a parameter: its node, the other operand, the parameter, and if it stands right."""

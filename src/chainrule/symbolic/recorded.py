@@ -7,7 +7,7 @@ and what no short formula says. All else is written into the formula that reads 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from chainrule import dtypes
 from chainrule.dtypes import DType
-from chainrule.errors import GraphError, TraceError
+from chainrule.errors import GraphError
 from chainrule.symbolic.expression import Expression, Symbol, call, walk
 from chainrule.symbolic.graph_values import Constant, GraphValues, Source
 from chainrule.symbolic.layers import Layer, Reading, parameters
@@ -42,6 +42,7 @@ class Recorded:
         values: the value of each quantity of the program, as it was in the run.
         names: the name of each node, leaf and constant that has one.
         layers: its layers.
+        activations: the quantities that have one row for each sample, or are vectors: inputs, z, a, biases, labels.
         recomputed: the quantities whose values were computed again.
         called: what the user calls a quantity, where that is not its name here: `W1` is `fc1.weight`.
     """
@@ -50,6 +51,7 @@ class Recorded:
     values: dict[str, Array]
     names: dict[Any, str]
     layers: tuple[Layer, ...] = ()
+    activations: frozenset[str] = frozenset()
     recomputed: frozenset[str] = frozenset()
     called: dict[str, str] = field(default_factory=dict)
 
@@ -66,8 +68,7 @@ def program_of(
         loss_name: what the result is called.
 
     Raises:
-        GraphError: there is no graph; a parameter was written since; a value cannot be found again.
-        TraceError: the result of a compiled program, which leaves no graph.
+        GraphError: there is no graph (a compiled program leaves none); a parameter was written since; a value cannot be found again.
         UnsupportedError: an operation without a formula (a Function, a write through a view).
     """
     if not isinstance(loss.edge, Node):
@@ -76,12 +77,10 @@ def program_of(
     return _Naming(graph, dict(names or {}), first_layer, loss_name).recorded()
 
 
-def no_graph(loss: Tensor) -> GraphError | TraceError:
+def no_graph(loss: Tensor) -> GraphError:
     """The error for a tensor that no recorded operation made."""
     if isinstance(loss.edge, Leaf):
-        return GraphError(
-            "there is nothing to explain: this tensor was not computed", got=[describe("tensor", loss)],
-        )  # fmt: skip
+        return GraphError("there is nothing to explain: this tensor was not computed", got=[describe("tensor", loss)])
     return GraphError(
         "this tensor carries no graph, so its gradients have no derivation",
         got=[describe("tensor", loss)],
@@ -98,6 +97,7 @@ class _Naming:
         self.reading = Reading(graph)
         self.root = graph.nodes[-1]
         self.layers = tuple(self.reading.layers(first_layer))
+        self.inside = {layer.product for layer in self.layers}
         self.by_user = _users_names(called)
         self.names: dict[Any, str] = {}
         self.called: dict[str, str] = {}
@@ -105,7 +105,6 @@ class _Naming:
         self.values: dict[str, Array] = {}
         self.formulas: dict[Node, Expression] = {}
         self.statements: list[Statement] = []
-        self._sizes: dict[Node, int] = {}
 
     def recorded(self) -> Recorded:
         self._name(self.root, self.loss_name)
@@ -119,7 +118,17 @@ class _Naming:
         givens = [s for source, s in self.symbols.items() if not isinstance(source, Node)]
         program = Program(tuple(givens), tuple(self.statements), self.loss_name)
         recomputed = {self.names[node] for node in self.graph.recomputed if node in self.names}
-        return Recorded(program, self.values, self.names, self.layers, frozenset(recomputed), self.called)
+        activations = frozenset(self._activations())
+        return Recorded(
+            program, self.values, self.names, self.layers, activations, frozenset(recomputed), self.called
+        )
+
+    def _activations(self) -> Iterator[str]:
+        """What stands as rows, or as vectors, where a textbook has columns."""
+        for layer in self.layers:
+            parts = [layer.source, layer.bias, layer.z, layer.a]
+            names = [self.names[x] for x in parts if x is not None and x in self.names]
+            yield from [name for name in names if layer.rows or self.values[name].ndim == 1]
 
     # ---- names -----------------------------------------------------------------------------------------------
 
@@ -149,7 +158,11 @@ class _Naming:
         if self.layers and source is self.reading._before_moves(self.layers[0].source):
             return "x"
         if node.plan.op.inputs[min(place, len(node.plan.op.inputs) - 1)] == "target":
+            return "t" if self.graph.value_of(source).dtype.kind == "f" else "labels"
+        if isinstance(source, Constant) and self.layers and source.value.shape == self.layers[-1].z.shape:
             return "t"
+        if isinstance(source, Leaf) and not self.layers and len(self.graph.leaves) == 1:
+            return "x"
         return f"{'p' if isinstance(source, Leaf) else 'c'}{1 + sum(n[0] in 'pc' for n in self.names.values())}"
 
     def _users(self, source: Any) -> str | None:
@@ -161,8 +174,7 @@ class _Naming:
 
     def _write(self, node: Node) -> None:
         inputs = [self._expression(source) for source in self.graph.sources[node]]
-        op = node.plan.op
-        formula = call(op.name, *inputs, **_in_float64(node.params or {}))
+        formula = self._with_labels_as_columns(node, inputs) or call(node.plan.op.name, *inputs, **_in_float64(node.params or {}))
         formula = _plainer(simplified(formula))
         self.formulas[node] = formula
         if node not in self.names and self._needs_a_name(node, formula):
@@ -174,6 +186,18 @@ class _Naming:
             self.symbols[node] = statement.symbol
             self.values[name] = self.graph.values[node]
             self.statements.append(statement)
+
+    def _with_labels_as_columns(self, node: Node, inputs: list[Any]) -> Expression | None:
+        """Cross entropy of labels as that of the probabilities 0 and 1, whose derivative is softmax(z) - truth."""
+        params = dict(node.params or {})
+        if node.plan.op.name != "cross_entropy" or inputs[2] is not None:
+            return None
+        logits, labels, _ = inputs
+        ignored = params.pop("ignore_index")
+        if np.any(self.graph.value_of(self.graph.sources[node][1]) == ignored):
+            return None
+        truth = call("one_hot", labels, classes=logits.shape[-1], dtype=dtypes.float64)
+        return call("cross_entropy_of_probabilities", logits, truth, None, **params)
 
     def _expression(self, source: Source) -> Expression | int | float | None:
         if isinstance(source, Node):
@@ -194,6 +218,8 @@ class _Naming:
         op = node.plan.op
         if self._users(node) is not None:
             return True
+        if node in self.inside:
+            return False
         if op.kind.name == "movement" or op.name in ARITHMETIC:
             only_moved = all(not one.parts or getattr(one, "op", op).kind.name == "movement" for one in walk(formula))
             if only_moved:

@@ -171,6 +171,8 @@ def reshape(formula: Call) -> Expression:
 def total(formula: Call) -> Expression:
     (x,) = formula.parts
     axes = shapes.normal_axes(dict(formula.params).get("axis"), x.ndim)
+    if is_call(x, "one_hot") and axes == (x.ndim - 1,):
+        return Number(1, formula.shape)
     nothing_to_add = all(x.shape[i] == 1 for i in axes)
     return x if nothing_to_add and x.shape == formula.shape else formula
 

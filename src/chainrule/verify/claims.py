@@ -17,7 +17,7 @@ from chainrule.symbolic.program import Derivation, Program
 from chainrule.tensor.tensor import Tensor
 from chainrule.verify.data import Data
 from chainrule.verify.judge import Judge, Judgement, precision
-from chainrule.verify.mistakes.match import TOLERANCE, Diagnosis, explain_error
+from chainrule.verify.mistakes.match import TOLERANCE, Diagnosis, Match, explain_error
 from chainrule.verify.problem import Claim, Problem
 from chainrule.verify.programs import problem_of_function, problem_of_graph
 from chainrule.verify.reading import problem
@@ -168,15 +168,7 @@ def _result(judge: Judge, data: Data, found: Judgement) -> ClaimResult:
     if found.verdict != "wrong" or not found.values or target.places is not None:
         return result
     diagnosis = _diagnosed(judge, data, found, reverse, known)
-    pattern = diagnosis.pattern
-    return replace(
-        result,
-        mistake=_mistake(diagnosis, reverse),
-        ratio=None if pattern.ratio is None else written(pattern.ratio),
-        pattern=pattern.kind,
-        share=pattern.share,
-        where=None if pattern.where is None else written(pattern.where),
-    )
+    return replace(result, mistake=_mistake(diagnosis, reverse), error=diagnosis.seen)
 
 
 def written(formula: Expression) -> str:
@@ -229,9 +221,11 @@ def tolerance(claim: Claim) -> float:
 def _mistake(diagnosis: Diagnosis, reverse: Derivation) -> FoundMistake | None:
     if not diagnosis.matches:
         return None
-    best, *others = diagnosis.matches
-    slip = best.slips[0]
-    name = " + ".join(best.names)
-    also = tuple(dict.fromkeys([" + ".join(other.names) for other in others if other.names != best.names]))
-    step = f"{reverse.named(slip.quantity).name} = {written(slip.mutated)}"
-    return FoundMistake(name, written(slip.place), step, also)
+    best, *others = [_found(match, reverse) for match in diagnosis.matches]
+    also = {other.name: other for other in others if other.name != best.name}
+    return replace(best, also=tuple(also.values()), told_apart=not diagnosis.ambiguous)
+
+
+def _found(match: Match, reverse: Derivation) -> FoundMistake:
+    step = f"{reverse.named(match.slips[-1].quantity).name} = {written(match.mutated)}"
+    return FoundMistake(match.name, match.mistakes, written(match.place), step)

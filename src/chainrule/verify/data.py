@@ -58,11 +58,15 @@ class Data:
                     self.points.append(point)
                     break
 
-    def near(self, size: float) -> dict[str, Any]:
-        """A point close to the data as given: what is a kink there is none here."""
+    def near(self, point: Mapping[str, Any], size: float = 1e-6) -> dict[str, Any]:
+        """A point close to another one: what is a kink there is none here."""
         rng = np.random.default_rng(0)
-        givens = {g.name: g.value + size * rng.normal(size=g.value.shape) for g in self.problem.givens}
-        return self.derivation.values(self.problem.program.values(givens))
+        givens = {
+            g.name: point[g.name] + size * rng.normal(size=g.value.shape)
+            for g in self.problem.givens
+            if g.value.dtype.kind == "f"
+        }
+        return self.derivation.values(self.problem.program.values({**point, **givens}))
 
     def scale(self, point: Mapping[str, Any]) -> float:
         """The size of the largest derivative: what is 0 beside it is 0."""

@@ -12,7 +12,7 @@ Source: Ridders 1982, "Accurate computation of F'(x) and F'(x)F''(x)" (the table
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -73,6 +73,12 @@ class Slopes:
     right: Array
     kink: Array
     jump: Array
+
+
+def joined_slopes(first: Slopes, second: Slopes) -> Slopes:
+    """The slopes of both, side by side along the last axis."""
+    names = [field.name for field in fields(Slopes)]
+    return Slopes(*[np.concatenate([getattr(first, n), getattr(second, n)], axis=-1) for n in names])
 
 
 def slopes(base: Array, up: Array, down: Array, up_steps: Array, down_steps: Array, ladder: Ladder) -> Slopes:

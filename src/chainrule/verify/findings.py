@@ -258,15 +258,15 @@ def _finding(one: InputFinding, all_of_them: tuple[InputFinding, ...]) -> Iterat
             f"{pad}no derivative at {one.name}{_subscript(kink.index)}: claimed {kink.claimed:.6g}, "
             f"any value from {kink.low:.6g} to {kink.high:.6g} is valid"
         )
-    if one.measured < one.size:
+    if 0 < one.measured < one.size:
         yield f"{pad}{one.measured} of {one.size} elements one by one, all of them along {one.along} random directions"
 
 
 def _foot(checked: Checked) -> list[str]:
     what = (
-        f"every derivative of all {checked.outputs} outputs"
+        f"the derivatives of each of {checked.outputs} output numbers"
         if checked.jacobian
-        else f"derivatives of random combinations of {checked.outputs} outputs"
+        else f"the derivatives of random combinations of {checked.outputs} output numbers"
     )
     return [
         f"checked: {what}, {checked.upstreams} random upstream gradients (one of them strided); "

@@ -17,14 +17,14 @@ from typing import Any
 import numpy as np
 
 from chainrule.verify.blackbox import BlackBox, Cotangents, Probe, joined
-from chainrule.verify.differences import CERTAIN, Array, Ladder, Slopes
+from chainrule.verify.differences import CERTAIN, Array, Ladder, Slopes, joined_slopes
 from chainrule.verify.findings import Checked, GradientFindings, InputFinding, Kink, Pattern, Verdict, Worst
 from chainrule.verify.patterns import Error, pattern_of, pattern_of_shape
 
 MANY_OUTPUTS = 64
 """Above, the slopes of random combinations of the outputs are measured instead of those of every output."""
 
-MANY_ELEMENTS = 1000
+MANY_ELEMENTS = 512
 """Above, a sample of the elements is measured one by one, and all of them along random directions."""
 
 FEW_ELEMENTS = 48
@@ -73,6 +73,19 @@ class Judged:
     def difference(self) -> Array:
         """claimed - expected, to the nearer end of the interval at a kink."""
         return self.claimed - self.nearest
+
+
+@dataclass(frozen=True)
+class Off:
+    """How far a claim is from the slope along a direction.
+
+    Args:
+        visible: in units of what measuring explains; above 1 some element is not exact.
+        grave: in units of what measuring and the tolerance of all elements explain; above 1 some element is wrong.
+    """
+
+    visible: float
+    grave: float
 
 
 def examine(
@@ -208,30 +221,33 @@ class Inspector:
         point = probe.point
         numbers = sum(x.size for x in point) + sum(y.size for y in outputs)
         room = FEW_ELEMENTS if fast else max(FEW_ELEMENTS, min(MANY_ELEMENTS, WORK // max(1, 10 * numbers)))
-        self.share = min(1.0, room / max(1, sum(x.size for x in point)))
+        self.samples = _shared(room, [x.size for x in point])
 
     def finding(self, number: int, name: str, claims: Sequence[Any]) -> InputFinding:
         """The finding about one input; `claims` holds its gradient for each number that the probe looks at."""
         x = self.probe.point[number]
         odd = next((np.asarray(one) for one in claims if np.shape(one) != x.shape), None)
-        places = self._sample(x.size)
+        places = self._sample(x.size, self.samples[number])
         slopes = self.probe.elements(number, places)
         if odd is not None:
             return self._misshapen(name, x, np.asarray(claims[-3]), slopes, places)
         claimed = np.stack([np.asarray(one, np.float64).ravel() for one in claims])
         judged = self._judged(claimed[:, places], slopes)
-        along = 0
-        if len(places) < x.size:
-            along = DIRECTIONS
-            extra = self._searched(number, claimed, places)
+        lost = False
+        if len(places) < x.size and not judged.wrong.any():
+            extra, lost = self._searched(number, claimed, places)
             if len(extra):
-                places = np.union1d(places, extra)
-                judged = self._judged(claimed[:, places], self.probe.elements(number, places))
-        return self._concluded(number, name, judged, places, along)
+                slopes = joined_slopes(slopes, self.probe.elements(number, extra))
+                places = np.concatenate([places, extra])
+                judged = self._judged(claimed[:, places], slopes)
+        found = self._concluded(number, name, judged, places)
+        if lost and found.ok:
+            words = "the slope along a random direction is off, but no single element that explains it was found"
+            return replace(found, verdict="undecided", reason=words)
+        return found
 
-    def _sample(self, size: int) -> Array:
-        """The places to measure one by one, in rising order: all of them, or an even share drawn at random."""
-        count = min(size, max(8, math.floor(size * self.share)))
+    def _sample(self, size: int, count: int) -> Array:
+        """The places to measure one by one, in rising order: all of them, or some drawn at random."""
         return np.sort(self.rng.choice(size, count, replace=False)) if count < size else np.arange(size)
 
     def _judged(self, claimed: Array, slopes: Slopes) -> Judged:
@@ -257,40 +273,46 @@ class Inspector:
 
     # ---- elements that were not measured one by one ----------------------------------------------------
 
-    def _searched(self, number: int, claimed: Array, places: Array) -> Array:
-        """Elements outside the sample that random directions in all elements betray, a few of them."""
-        x = self.probe.point[number]
-        rest = np.setdiff1d(np.arange(x.size), places)
+    def _searched(self, number: int, claimed: Array, places: Array) -> tuple[Array, bool]:
+        """Elements outside the sample that random directions betray, a few of them; and whether more must be off."""
+        rest = np.setdiff1d(np.arange(claimed.shape[1]), places)
         found: list[int] = []
         for _ in range(DIRECTIONS):
-            while len(found) < SEARCHES and self._off(number, claimed, rest) > 1:
+            while (off := self._off(number, claimed, rest)).visible > 1:
+                if len(found) == SEARCHES:
+                    return np.array(found, np.int64), off.grave > 1
                 found.append(self._culprit(number, claimed, rest))
                 rest = np.setdiff1d(rest, found)
-        return np.array(found, np.int64)
+        return np.array(found, np.int64), False
 
-    def _off(self, number: int, claimed: Array, some: Array) -> float:
-        """How far the slope along a random direction in some elements is off, in units of what measuring explains."""
+    def _off(self, number: int, claimed: Array, some: Array) -> Off:
+        """How far the slope along a random direction in some elements is off."""
         x = self.probe.point[number]
         direction = np.zeros(x.size)
         direction[some] = self.rng.uniform(0.5, 1.5, len(some)) * self.rng.choice([-1.0, 1.0], len(some))
         got = self.probe.along(number, [direction.reshape(x.shape)])
-        claim = claimed[-3:, some] @ direction[some]
-        size = np.abs(claimed[-3:, some]) @ np.abs(direction[some])
-        rounding = 64 * self.probe.ladder.unit * size
+        claims, lengths = claimed[-3:, some], np.abs(direction[some])
+        claim = claims @ direction[some]
         with np.errstate(all="ignore"):
-            off = np.abs(claim - got.value[-3:, 0]) / (CERTAIN * got.error[-3:, 0] + rounding + 1e-300)
-        return float(np.max(np.nan_to_num(off, nan=math.inf)))
+            low, high = np.minimum(got.left, got.right)[-3:, 0], np.maximum(got.left, got.right)[-3:, 0]
+            nearest = np.where(got.kink[-3:, 0], np.clip(claim, low, high), got.value[-3:, 0])
+            rounding = 64 * self.probe.ladder.unit * (np.abs(claims) @ lengths) + np.finfo(np.float64).tiny
+            unknown = CERTAIN * got.error[-3:, 0] + rounding
+            allowed = self.tolerance.tight(claims, float(np.max(np.abs(claims), initial=0.0))) @ lengths
+            off = np.abs(claim - nearest)
+            visible, grave = np.nan_to_num(np.stack([off / unknown, off / (unknown + allowed)]), nan=math.inf)
+        return Off(float(np.max(visible)), float(np.max(grave)))
 
     def _culprit(self, number: int, claimed: Array, some: Array) -> int:
         """One element that is off, by halving."""
         while len(some) > 1:
-            left, right = np.array_split(some, 2)
-            some = left if self._off(number, claimed, left) >= self._off(number, claimed, right) else right
+            halves = np.array_split(some, 2)
+            some = max(halves, key=lambda half: self._off(number, claimed, half).visible)
         return int(some[0])
 
     # ---- the verdict ----------------------------------------------------------------------------------------
 
-    def _concluded(self, number: int, name: str, judged: Judged, places: Array, along: int) -> InputFinding:
+    def _concluded(self, number: int, name: str, judged: Judged, places: Array) -> InputFinding:
         x = self.probe.point[number]
         verdict: Verdict = "right"
         for state, word in ((judged.kink, "kink"), (judged.undecided, "undecided"), (judged.wrong, "wrong")):
@@ -309,7 +331,7 @@ class Inspector:
             wrong=int(judged.wrong.any(axis=0).sum()),
             measured=len(places),
             size=x.size,
-            along=along,
+            along=DIRECTIONS if len(places) < x.size else 0,
             difference=float(np.max(difference, initial=0.0, where=known)),
             error=float(np.max(judged.slopes.error, initial=0.0, where=known)),
             kinks=tuple(_kinks(judged, places, x.shape)),
@@ -332,7 +354,7 @@ class Inspector:
         place = int(np.argmax(spread / asked))
         return (
             f"limited by precision: {self.probe.box.dtype.name} decides to {spread[place]:.2g}, "
-            f"{asked[place]:.2g} was asked for"
+            f"{asked[place]:.2g} was asked for; a larger atol asks for less"
         )
 
     def _worst(self, judged: Judged, places: Array, shape: tuple[int, ...], verdict: Verdict) -> Worst | None:
@@ -349,9 +371,9 @@ class Inspector:
         if (size[:units] >= 0).any():  # a derivative of one output says more than one of a random combination
             row = int(np.argmax(size[:units].max(axis=1)))
         at = int(np.argmax(size[row]))
-        gap = judged.difference[row]
-        total = float(np.sum(np.abs(gap), where=np.isfinite(gap)))
-        difference = float(gap[at])
+        gaps = np.abs(judged.difference[:units] if row < units else judged.difference[row])
+        total = float(np.sum(gaps, where=np.isfinite(gaps)))
+        difference = float(judged.difference[row, at])
         share = abs(difference) / total if math.isfinite(difference) and total > 0 else 1.0
         left, right = float(judged.slopes.left[row, at]), float(judged.slopes.right[row, at])
         return Worst(
@@ -439,6 +461,14 @@ class Inspector:
         for name, array in arrays:
             sizes.setdefault(f"the number of elements of {name}", array.size)
         return sizes
+
+
+def _shared(room: int, sizes: Sequence[int]) -> list[int]:
+    """How many elements of each input to measure: all of the small ones, equally many of the others; 8 at least."""
+    counts = [0] * len(sizes)
+    for rank, number in enumerate(sorted(range(len(sizes)), key=lambda k: sizes[k])):
+        counts[number] = min(sizes[number], max(8, (room - sum(counts)) // (len(sizes) - rank)))
+    return counts
 
 
 def _index(place: int, shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -122,12 +122,12 @@ class Judge:
             found.notes.append("one point")
         if all(equal):
             return self._right_here(found)
-        if len(points) > 1 and all(equal[1:]) and self._right_near(claim):
+        if all(same or self._right_near(claim, p) for same, p in zip(equal, points, strict=True)):
             found.notes.append("kink")
             return self._right_here(found)
-        if len(points) > 1 and equal[0]:
+        if len(points) > 1 and equal[0] and points[0] is self.data.points[0]:
             found.notes.append("by chance")
-        if any(v is not None and v.shape != t.shape and v.size != t.size for v, t in zip(values, truths, strict=True)):
+        if any(v is not None and fitted(v, t) is None for v, t in zip(values, truths, strict=True)):
             found.notes.append("shape")
         return self._repeated(found, points) or found
 
@@ -181,11 +181,11 @@ class Judge:
         program = self.problem.program
         return through in program.reaching and self.rates.depends(through, by)
 
-    def _right_near(self, claim: Claim) -> bool:
-        """Right close to the given point, though not at it: the given point is at a kink."""
-        point = self.data.near(1e-6)
-        value = self.value(claim, point)
-        return self._same(value, np.asarray(claim.target.part(point[claim.target.symbol])), point)
+    def _right_near(self, claim: Claim, point: Mapping[str, Any]) -> bool:
+        """Right close to a point, though not at it: the point is at a kink."""
+        near = self.data.near(point)
+        value = self.value(claim, near)
+        return self._same(value, np.asarray(claim.target.part(near[claim.target.symbol])), near)
 
     def _judge_printed(self, claim: Claim, printed: Any, truth: Array) -> Judgement:
         low = np.asarray(printed.low)

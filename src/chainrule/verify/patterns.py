@@ -27,7 +27,7 @@ class Error:
         claimed, expected: (k,), the derivatives.
         wrong: (k,), which of them are wrong.
         slack: (k,), how far off `expected` may be.
-        places: (k,), where the elements stand in the flattened input, in rising order.
+        places: (k,), where the elements stand in the flattened input; in order if they are all of them.
         x: the input.
         y, upstream: the output and its upstream gradient where there is one output of the input's shape, else None.
         sizes: sizes that a factor may come from, by what they are: {"the size of axis 0 of x": 5}.

@@ -9,8 +9,7 @@ import numpy as np
 from chainrule.notation.prose import Prose
 from chainrule.notation.words import Words, words
 from chainrule.verify.draws import Array
-from chainrule.verify.mistakes.catalogue import MISTAKES
-from chainrule.verify.result import ClaimResult, DerivationResult
+from chainrule.verify.result import ClaimResult, DerivationResult, FoundMistake
 
 MARKS = {"right": "+", "wrong": "x", "consequence": "~", "undecided": "?"}
 SHOWN = 12
@@ -78,40 +77,27 @@ def _why_wrong(claim: ClaimResult, say: Words) -> Iterator[str]:
     if "by chance" in claim.notes:
         yield plain(say.right_by_chance())
     if claim.mistake is not None:
-        yield from _mistake(claim, say)
+        yield from _mistake(claim.mistake, say)
     elif not claim.reason:
         yield plain(say.no_known_mistake())
-    yield from _pattern(claim, say)
+    if claim.error is not None and (said := claim.error.text(say.language)):
+        yield said
     if claim.correction:
         yield plain(say.correct_is(claim.name, claim.correction))
     if claim.value is not None and claim.right_value is not None and claim.right_value.size <= SHOWN:
         yield f"{say.labels.claim}: {number(claim.value)}   {say.labels.right}: {number(claim.right_value)}"
 
 
-def _pattern(claim: ClaimResult, say: Words) -> Iterator[str]:
-    if claim.ratio == "-1":
-        yield plain(say.opposite_sign())
-    elif claim.pattern == "constant ratio" and claim.ratio is not None:
-        yield plain(say.constant_ratio(claim.ratio))
-    elif claim.ratio is not None:
-        yield plain(say.ratio_is(claim.ratio))
-    elif claim.pattern == "transposed":
-        yield plain(say.transposed())
-    elif claim.where is not None:
-        yield plain(say.wrong_where(claim.where))
-    elif claim.mistake is None and claim.pattern == "none":
-        yield plain(say.no_pattern())
-
-
-def _mistake(claim: ClaimResult, say: Words) -> Iterator[str]:
-    assert claim.mistake is not None
-    known = {mistake.name: mistake for mistake in MISTAKES}
-    for name in claim.mistake.name.split(" + "):
-        mistake = known[name]
+def _mistake(found: FoundMistake, say: Words) -> Iterator[str]:
+    for mistake in found.mistakes:
         yield f"{mistake.title(say.language)}: {mistake.summary(say.language)}"
-    if claim.mistake.also:
-        others = [known[n].title(say.language) for also in claim.mistake.also for n in also.split(" + ")]
-        yield plain(say.cannot_tell_apart(claim.mistake.name, ", ".join(dict.fromkeys(others))))
+    others = [other.title(say.language) for other in found.also]
+    if not others:
+        return
+    if found.told_apart:
+        yield plain(say.can_be_read_as(others))
+    else:
+        yield plain(say.cannot_tell_apart(found.title(say.language), ", ".join(others)))
 
 
 def _summary(result: DerivationResult, say: Words) -> Iterator[str]:

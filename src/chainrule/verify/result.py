@@ -6,8 +6,11 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from chainrule.notation.source import source
 from chainrule.verify.draws import Array
 from chainrule.verify.judge import Note, Verdict
+from chainrule.verify.mistakes.catalogue import Mistake
+from chainrule.verify.mistakes.pattern import Pattern
 
 
 @dataclass(frozen=True)
@@ -15,16 +18,25 @@ class FoundMistake:
     """A mistake of the catalogue that gives exactly what was claimed.
 
     Args:
-        name: as in the catalogue (`docs/mistakes.md`): "activation for its derivative". Two together have both names.
+        name: as in the catalogue (`docs/mistakes.md`): "activation for its derivative". Two together have both names,
+            joined by " + ".
+        mistakes: the entry of the catalogue, or both of them.
         place: the factor of the right formula at which it was made.
         formula: what the mistake makes of the right formula.
-        also: names of other mistakes that cannot be told from it here.
+        also: other mistakes that give the same formula, or that cannot be told from it here (`told_apart` is False).
     """
 
     name: str
+    mistakes: tuple[Mistake, ...]
     place: str
     formula: str
-    also: tuple[str, ...] = ()
+    also: tuple[FoundMistake, ...] = ()
+    told_apart: bool = True
+
+
+    def title(self, lang: str) -> str:
+        """Its name in a language."""
+        return " + ".join([mistake.title(lang) for mistake in self.mistakes])
 
 
 @dataclass(frozen=True)
@@ -39,11 +51,7 @@ class ClaimResult:
         correction: the right formula, in the notation of the claims.
         value, right_value: at the given point, the claimed and the right number; None where there is none.
         mistake: for a wrong claim that a known mistake explains.
-        ratio: claimed / right, where one quantity or number says it: `1/(1 - a3)`.
-        pattern: of a wrong claim, what its error looks like, whether or not a mistake fits: "constant ratio", "ratio",
-            "transposed", "zero", "some elements", "constant difference", "shape", "not finite", "none".
-        share: of a wrong claim, the share of the elements that are wrong.
-        where: a condition that holds at the wrong elements and nowhere else.
+        error: of a wrong claim, what its error looks like, whether or not a mistake fits.
         upstream: for a consequence, the name of the claim that it follows from.
         notes: what else there is to say.
         reason: for a claim that could not be computed, why.
@@ -58,13 +66,20 @@ class ClaimResult:
     value: Array | None = None
     right_value: Array | None = None
     mistake: FoundMistake | None = None
-    ratio: str | None = None
-    pattern: str = ""
-    share: float = 0.0
-    where: str | None = None
+    error: Pattern | None = None
     upstream: str | None = None
     notes: tuple[Note, ...] = ()
     reason: str = ""
+
+    @property
+    def ratio(self) -> str | None:
+        """claimed / right, where one quantity or number says it: `1/(1 - a3)`."""
+        return None if self.error is None or self.error.ratio is None else source(self.error.ratio)
+
+    @property
+    def pattern(self) -> str:
+        """What the error looks like, in a few words; empty where there is none."""
+        return "" if self.error is None else self.error.text("en")
 
     def as_data(self) -> dict[str, Any]:
         """As JSON can hold it; the schema stands in docs/verify.md."""
@@ -83,12 +98,11 @@ class ClaimResult:
                 "name": self.mistake.name,
                 "place": self.mistake.place,
                 "formula": self.mistake.formula,
-                "also": list(self.mistake.also),
+                "also": [other.name for other in self.mistake.also],
+                "told_apart": self.mistake.told_apart,
             },
             "ratio": self.ratio,
             "pattern": self.pattern,
-            "share": self.share,
-            "where": self.where,
             "upstream": self.upstream,
             "notes": list(self.notes),
             "reason": self.reason,

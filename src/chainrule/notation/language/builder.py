@@ -287,10 +287,10 @@ def _diag(builder: Builder, syntax: Applied) -> Expression:
     (x,) = _one(builder, syntax)
     if 1 in x.shape:
         column = x if x.shape[1] == 1 else call("mT", x)
-        return call("mul", call("eye", size=column.shape[0], dtype=x.dtype), column)
+        return call("mul", call("eye", size=column.shape[0], dtype=float64), column)
     if x.shape[0] != x.shape[1]:
         raise builder.source.error(f"diag takes a column or a square matrix, and this is {_size(x)}", syntax.at)
-    return call("sum", call("eye", size=x.shape[0], dtype=x.dtype) * x, axis=1, keepdims=True)
+    return call("sum", call("eye", size=x.shape[0], dtype=float64) * x, axis=1, keepdims=True)
 
 
 def _outer(builder: Builder, syntax: Applied) -> Expression:

@@ -1,0 +1,118 @@
+"""Boxes as MathML Core, which browsers set without a script."""
+
+from __future__ import annotations
+
+from html import escape
+
+from chainrule.notation.boxes import (
+    Box,
+    Cases,
+    Chain,
+    Fenced,
+    Fraction,
+    Hat,
+    Identifier,
+    Limits,
+    Matrix,
+    Numeral,
+    Operator,
+    Root,
+    Row,
+    Scripts,
+    Text,
+    Word,
+)
+
+NAMESPACE = "http://www.w3.org/1998/Math/MathML"
+
+
+def mathml(box: Box, *, display: bool = False) -> str:
+    """The box as one well-formed `<math>` element.
+
+    Args:
+        box: what to set.
+        display: on a line of its own, with large sums, rather than in running text.
+    """
+    block = ' display="block"' if display else ""
+    return f'<math xmlns="{NAMESPACE}"{block}>{_element(box)}</math>'
+
+
+def _element(box: Box) -> str:
+    match box:
+        case Identifier(text):
+            return _tag("mi", escape(text))
+        case Word(text):
+            return _upright("mi", text)
+        case Numeral(text):
+            return _tag("mn", escape(text))
+        case Text(text):
+            return _tag("mtext", escape(text))
+        case Operator():
+            return _operator(box)
+        case Row(parts):
+            return _tag("mrow", *map(_element, parts))
+        case Scripts(base, sub, sup):
+            return _scripts(base, sub, sup)
+        case Limits(base, below):
+            return _tag("munder", _element(base), _element(below))
+        case Fraction(top, bottom):
+            return _tag("mfrac", _element(top), _element(bottom))
+        case Root(body):
+            return _tag("msqrt", _element(body))
+        case Fenced(body, left, right):
+            return _tag("mrow", _bracket(left, "prefix"), _element(body), _bracket(right, "postfix"))
+        case Hat(base):
+            return _tag("mover", _element(base), _tag("mo", "^", stretchy="false"), accent="true")
+        case Matrix(rows):
+            return _tag("mrow", _bracket("[", "prefix"), _table(rows), _bracket("]", "postfix"))
+        case Cases(rows):
+            return _tag("mrow", _bracket("{", "prefix"), _table(rows, "left", "left"))
+        case Chain(left, rights):
+            lefts = [left, *[Row(())] * (len(rights) - 1)]
+            lines = [(a, Row((Operator("="), b))) for a, b in zip(lefts, rights, strict=True)]
+            return _table(lines, "right", "left", displaystyle="true")
+    raise TypeError(f"not a box: {box!r}")
+
+
+def _scripts(base: Box, sub: Box | None, sup: Box | None) -> str:
+    parts = [_element(part) for part in (base, sub, sup) if part is not None]
+    if sub is None or sup is None:
+        return parts[0] if sub is sup else _tag("msub" if sup is None else "msup", *parts)
+    return _tag("msubsup", *parts)
+
+
+def _operator(operator: Operator) -> str:
+    text = escape(operator.text)
+    match operator.form:
+        case "prefix":
+            return _tag("mo", text, form="prefix")
+        case "mark":
+            return _tag("mo", text, lspace="0", rspace="0")
+        case "comma":
+            return _tag("mo", text, separator="true")
+    return _tag("mo", text)
+
+
+def _bracket(text: str, form: str) -> str:
+    return _tag("mo", escape(text), form=form, fence="true", stretchy="true")
+
+
+def _upright(tag: str, text: str) -> str:
+    """One letter of `<mi>` would be set in italics."""
+    return _tag(tag, escape(text), mathvariant="normal") if len(text) == 1 else _tag(tag, escape(text))
+
+
+def _table(rows: tuple[tuple[Box, ...], ...] | list[tuple[Box, Box]], *sides: str, **attributes: str) -> str:
+    lines = []
+    for row in rows:
+        aligned = sides or ("right",) * len(row)
+        cells = [
+            _tag("mtd", _element(cell), style=f"text-align:{side}") for cell, side in zip(row, aligned, strict=True)
+        ]
+        lines.append(_tag("mtr", *cells))
+    return _tag("mtable", *lines, **attributes)
+
+
+def _tag(name: str, *children: str, **attributes: str) -> str:
+    written = "".join([f' {key}="{value}"' for key, value in attributes.items()])
+    return f"<{name}{written}>{''.join(children)}</{name}>"

@@ -1,0 +1,316 @@
+"""Chinese."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from chainrule.notation.prose import Part, Prose, listed, said
+from chainrule.notation.words.words import Labels
+
+
+class Chinese:
+    """What explain and verify say, in Chinese. Formulas stand between thin spaces where the printer sets them."""
+
+    language = "zh"
+    labels = Labels(
+        forward="前向传播", backward="反向传播", update="参数更新", layer="层", step="步骤", quantity="量",
+        formula="公式", numbers="代入数值", value="数值", exact="精确值", shape="形状", reason="理由",
+        route="路径", contribution="贡献", claim="推导式", verdict="判定", mistake="错误",
+        correction="更正", ratio="比值", line="行", column="列", points="得分", total="总分",
+        right="正确", wrong="错误", consequence="连带错误", undecided="无法判定", otherwise="其他情形",
+        warning="警告", norm="范数", smallest="最小值", largest="最大值",
+        local="局部导数", loss="损失", names="名称", routes="路径", network="网络", before="之前", after="之后",
+        details="详情",
+    )  # fmt: skip
+
+    # ---- forward -----------------------------------------------------------------------------------------------
+    def given(self, x: Part) -> Prose:
+        return said("{x} 是已知量。", x=x)
+
+    def weighted_sums(self, z: Part, a: Part) -> Prose:
+        return said("{z} 是 {a} 的加权和，每个再加上偏置。", z=z, a=a)
+
+    def activated(self, a: Part, z: Part, function: Part) -> Prose:
+        return said("对 {z} 逐元素应用 {function}，得到 {a}。", a=a, z=z, function=function)
+
+    def probabilities(self, a: Part, z: Part) -> Prose:
+        return said("{a} 把 {z} 变成概率：每个输出都依赖于所有得分，且总和为 1。", a=a, z=z)
+
+    def loss_measures(self, loss: Part, output: Part, label: Part) -> Prose:
+        return said("{loss} 衡量 {output} 与 {label} 相差多少。", loss=loss, output=output, label=label)
+
+    def computed(self, y: Part, inputs: Sequence[Part]) -> Prose:
+        return said("{y} 由 {inputs} 算出。", y=y, inputs=_and(inputs))
+
+    def layers_alike(self, first: Part, last: Part) -> Prose:
+        return said("从 {first} 到 {last} 的各层结构相同，只列出一次。", first=first, last=last)
+
+    def recomputed(self, x: Part | Prose) -> Prose:
+        return said("运行时没有保存 {x}；这里由它所依赖的量重新算出。", x=x)
+
+    # ---- backward ----------------------------------------------------------------------------------------------
+    def starts_at_one(self, loss: Part) -> Prose:
+        return said("{loss} 对自身的导数是 1：反向传播从这里开始。", loss=loss)
+
+    def only_through(self, of: Part, through: Part) -> Prose:
+        return said("{of} 只通过 {through} 影响损失。", of=of, through=through)
+
+    def through_several(self, of: Part, through: Sequence[Part]) -> Prose:
+        return said("{of} 通过 {through} 影响损失，各条路径的贡献相加。", of=of, through=_and(through))
+
+    def through_next_layer(self, of: Part, through: Part) -> Prose:
+        return said(
+            "一个神经元通过下一层的所有神经元起作用，这些影响相加：{of} 沿着权重汇总 {through} 得到的导数。",
+            of=of, through=through,
+        )  # fmt: skip
+
+    def slope_of_activation(self, of: Part, a: Part, slope: Part) -> Prose:
+        return said("{a} 随 {of} 的变化率就是激活函数的导数 {slope}，逐元素相乘。", of=of, a=a, slope=slope)
+
+    def no_cross_terms(self, a: Part, z: Part) -> Prose:
+        return said("{a} 的每个元素只依赖于 {z} 中对应的元素：交叉项为 0。", a=a, z=z)
+
+    def cross_terms(self, a: Part, z: Part) -> Prose:
+        return said(
+            "softmax 的每个输出都依赖于每个得分：{a} 对 {z} 的导数含有交叉项，每个得分要把它对所有输出的影响相加。",
+            a=a, z=z,
+        )  # fmt: skip
+
+    def cross_terms_cancel(self, z: Part, a: Part, label: Part) -> Prose:
+        return said(
+            "与交叉熵结合时，softmax 的交叉项相加后只剩 {a} 与 {label} 之差：这就是对 {z} 的导数。",
+            a=a, label=label, z=z,
+        )  # fmt: skip
+
+    def outer_product(self, of: Part, delta: Part, a: Part) -> Prose:
+        return said(
+            "从神经元 k 到神经元 j 的权重乘以 {a} 的第 k 个元素，加到第 j 个和里：它的导数是 {delta} 的第 j 个元素"
+            "乘以 {a} 的第 k 个元素。全部合起来就是外积，形状与 {of} 相同。",
+            of=of, delta=delta, a=a,
+        )  # fmt: skip
+
+    def bias_passes_on(self, of: Part, z: Part) -> Prose:
+        return said("{of} 直接加到 {z} 上，所以导数原样传过来。", of=of, z=z)
+
+    def sum_over_batch(self, of: Part) -> Prose:
+        return said("一批样本共用 {of}：各样本的贡献相加。", of=of)
+
+    def sum_over_stretched(self, of: Part, y: Part) -> Prose:
+        return said("{of} 被扩展成 {y} 的形状：各个副本得到的导数相加。", of=of, y=y)
+
+    def mask(self, of: Part, condition: Part) -> Prose:
+        return said("在 {condition} 的位置导数照常传递；其余位置 {of} 得到 0。", of=of, condition=condition)
+
+    def derivative_of_loss(self, of: Part) -> Prose:
+        return said("{of} 直接出现在损失中。", of=of)
+
+    def mean_divides(self, of: Part, count: int) -> Prose:
+        return said("求平均使 {of} 的每个元素得到的导数除以 {count}。", of=of, count=str(count))
+
+    def does_not_reach(self, of: Part, loss: Part) -> Prose:
+        return said("{loss} 不依赖于 {of}：导数为 0。", of=of, loss=loss)
+
+    def own_trace(self) -> Prose:
+        return said("标量等于它自己的迹。")
+
+    def trace_of_product(self) -> Prose:
+        return said("乘积中的因子循环换位，迹不变。")
+
+    def trace_of_transpose(self) -> Prose:
+        return said("矩阵与它的转置有相同的迹。")
+
+    def checked(self, deviation: str) -> Prose:
+        return said("已用数值检验：两边相差不超过 {deviation}。", deviation=deviation)
+
+    # ---- differentials, routes, and what is not shown --------------------------------------------------------------
+    def differential_of(self, y: Part) -> Prose:
+        return said("{y} 的微分。", y=y)
+
+    def chain_of_differentials(self, through: Sequence[Part]) -> Prose:
+        return said("损失随 {through} 变化。", through=_and(through))
+
+    def put_in(self) -> Prose:
+        return said("把微分代入。")
+
+    def derivation_of(self, rates: Sequence[Part]) -> Prose:
+        return said("{rates} 的推导", rates=_and(rates))
+
+    def follows_from(self, loss: Part, value: Part) -> Prose:
+        return said("{loss} = {value}", loss=loss, value=value)
+
+    def left_out(self, count: int) -> Prose:
+        return said("还有 {count} 步没有列出；full=True 会全部列出。", count=str(count))
+
+    def repeated(self, first: Part, last: Part, count: int) -> Prose:
+        return said(
+            "从 {first} 到 {last}，这些步骤重复 {count} 次，除数值外都相同：只列出一次。",
+            first=first, last=last, count=str(count),
+        )  # fmt: skip
+
+    def routes_add_up(self, weight: Part, count: int, total: Part) -> Prose:
+        return said("{weight} 通过 {count} 条路径影响损失；各路径的贡献相加得 {total}。", weight=weight, count=str(count), total=total)
+
+    def routes_left_out(self, count: int, share: Part) -> Prose:
+        return said("另外 {count} 条路径合计贡献 {share}。", count=str(count), share=share)
+
+    def matches_engine(self) -> Prose:
+        return said("引擎的 backward() 得到相同的导数。")
+
+    # ---- what a gradient says ----------------------------------------------------------------------------------
+    def increase(self, weight: Part) -> Prose:
+        return said("导数为负：增大 {weight} 会使损失变小。", weight=weight)
+
+    def decrease(self, weight: Part) -> Prose:
+        return said("导数为正：减小 {weight} 会使损失变小。", weight=weight)
+
+    def stationary(self) -> Prose:
+        return said("导数为 0，因为损失在这里是平的。这是驻点，不是梯度消失。")
+
+    # ---- update ------------------------------------------------------------------------------------------------
+    def step_against_gradient(self, weight: Part, rate: Part) -> Prose:
+        return said("{weight} 沿导数的反方向移动，学习率为 {rate}。", weight=weight, rate=rate)
+
+    def before_and_after(self, weight: Part) -> Prose:
+        return said("右边的 {weight} 是更新之前的值。", weight=weight)
+
+    def momentum(self, velocity: Part) -> Prose:
+        return said("{velocity} 记住以前的导数，越早的影响越小。", velocity=velocity)
+
+    def first_moment(self, moment: Part) -> Prose:
+        return said("{moment} 是导数的滑动平均，决定方向。", moment=moment)
+
+    def second_moment(self, moment: Part) -> Prose:
+        return said("{moment} 是导数平方的滑动平均，决定尺度。", moment=moment)
+
+    def bias_correction(self, step: Part) -> Prose:
+        return said("滑动平均从 0 开始；第 {step} 步把这个偏差除掉。", step=step)
+
+    def weight_decay(self, weight: Part) -> Prose:
+        return said("权重衰减把 {weight} 拉向 0。", weight=weight)
+
+    def new_state(self, state: Part) -> Prose:
+        return said("{state} 是优化器为下一步记住的量。", state=state)
+
+    def step_of(self, optimizer: Part, weight: Part, step: int) -> Prose:
+        return said("{optimizer}：{weight} 的第 {step} 步", optimizer=optimizer, weight=weight, step=str(step))
+
+    # ---- verdicts ----------------------------------------------------------------------------------------------
+    def all_right(self, count: int) -> Prose:
+        return said("这个推导式正确。" if count == 1 else "全部 {count} 个推导式都正确。", count=str(count))
+
+    def first_wrong(self, claim: Part, line: int) -> Prose:
+        return said("第一个错误的步骤是第 {line} 行的 {claim}。", claim=claim, line=str(line))
+
+    def right(self, claim: Part) -> Prose:
+        return said("{claim} 正确。", claim=claim)
+
+    def wrong(self, claim: Part) -> Prose:
+        return said("{claim} 错误。", claim=claim)
+
+    def consequence_of(self, claim: Part, of: Part) -> Prose:
+        return said("以你的 {of} 为前提，{claim} 是对的；错的是 {of}。", claim=claim, of=of)
+
+    def undecided(self, claim: Part, reason: Prose) -> Prose:
+        return said("{claim} 无法判定：{reason}", claim=claim, reason=reason)
+
+    def correct_is(self, claim: Part, formula: Part) -> Prose:
+        return said("应当是 {claim} = {formula}。", claim=claim, formula=formula)
+
+    def factor_instead_of(self, got: Part, wanted: Part) -> Prose:
+        return said("这里写的是 {got}，应当是 {wanted}。", got=got, wanted=wanted)
+
+    def cannot_tell_apart(self, one: Part, other: Part) -> Prose:
+        return said("用这些数据分不出 {one} 和 {other}。", one=one, other=other)
+
+    def can_be_read_as(self, others: Sequence[Part]) -> Prose:
+        return said("同一个错误也可以看作：{others}。", others=listed(list(others), "、", "、"))
+
+    def no_known_mistake(self) -> Prose:
+        return said("没有已知的错误与之相符。误差的规律如下：")
+
+    def accepted_as_printed(self, claim: Part, exact: Part, truncated: bool) -> Prose:
+        how = "截断" if truncated else "四舍五入"
+        return said("{claim} 按所写的精度（{how}）正确；精确值是 {exact}。", claim=claim, how=how, exact=exact)
+
+    def wrong_shape(self, claim: Part, got: Part, wanted: Part) -> Prose:
+        return said("{claim} 的形状是 {got}，而对应的量的形状是 {wanted}。", claim=claim, got=got, wanted=wanted)
+
+    def cannot_be_computed(self, claim: Part, reason: Part) -> Prose:
+        return said("{claim} 无法计算：{reason}。", claim=claim, reason=reason)
+
+    def factor_of_outer_product(self, claim: Part) -> Prose:
+        return said(
+            "{claim} 作为外积的因子是正确的：链式法则乘的是它的转置，是矩阵乘法，而不是逐元素相乘。", claim=claim
+        )
+
+    def exactly(self, claim: Part, value: Part) -> Prose:
+        return said("{claim} 的精确值是 {value}。", claim=claim, value=value)
+
+    def at_a_kink(self) -> Prose:
+        return said("给定的点恰在尖点上，那里的导数只是约定；在它附近，该式是正确的。")
+
+    def right_by_chance(self) -> Prose:
+        return said("它只是碰巧在给定的数值上正确，换一组数值就错了。")
+
+    def spelled_out_again(self, claim: Part, of: Part) -> Prose:
+        return said("{claim} 重复了 {of} 的错误。", claim=claim, of=of)
+
+    def held_on_redraws(self, count: int) -> Prose:
+        return said("判定在给定数值和另外 {count} 组随机数值上都成立。", count=str(count))
+
+    def perturbed(self, givens: Sequence[Part]) -> Prose:
+        return said("为了区分公式正确与数值巧合，{givens} 的数值也作了改变。", givens=_and(givens))
+
+    # ---- patterns ----------------------------------------------------------------------------------------------
+    def constant_ratio(self, ratio: Part) -> Prose:
+        return said("每个元素都是正确值的 {ratio} 倍。", ratio=ratio)
+
+    def ratio_is(self, ratio: Part) -> Prose:
+        return said("你的值除以正确值，得到 {ratio}。", ratio=ratio)
+
+    def opposite_sign(self) -> Prose:
+        return said("每个元素的符号都相反。")
+
+    def transposed(self) -> Prose:
+        return said("元素是对的，但被转置了。")
+
+    def wrong_where(self, condition: Part) -> Prose:
+        return said("只在 {condition} 的位置出错。", condition=condition)
+
+    def zero_where(self, condition: Part) -> Prose:
+        return said("在 {condition} 的位置是 0，而它不应当是 0。", condition=condition)
+
+    def constant_difference(self, difference: Part) -> Prose:
+        return said("每个元素都相差 {difference}。", difference=difference)
+
+    def share_wrong(self, wrong: int, of: int) -> Prose:
+        return said("{of} 个元素中有 {wrong} 个错误。", wrong=str(wrong), of=str(of))
+
+    def worst_element(self, place: Part, got: Part, wanted: Part) -> Prose:
+        return said("误差最大的位置是 {place}：写的是 {got}，正确的是 {wanted}。", place=place, got=got, wanted=wanted)
+
+    def no_pattern(self) -> Prose:
+        return said("各元素的误差看不出共同的规律。")
+
+    # ---- warnings and grading ----------------------------------------------------------------------------------
+    def unused_given(self, given: Part, line: int) -> Prose:
+        return said("第 {line} 行给出的 {given} 没有被用到。", given=given, line=str(line))
+
+    def not_finite(self, name: Part) -> Prose:
+        return said("{name} 不是有限的数。", name=name)
+
+    def not_claimed(self, claim: Part) -> Prose:
+        return said("没有给出 {claim}。", claim=claim)
+
+    def points(self, got: Part, of: Part) -> Prose:
+        return said("得 {got} 分，满分 {of} 分。", got=got, of=of)
+
+    def counted_once(self, first: Part) -> Prose:
+        return said("由 {first} 引起：不重复扣分。", first=first)
+
+    def partial_credit(self, claim: Part, mistake: Part) -> Prose:
+        return said("{claim} 得到部分分数：只错在 {mistake}。", claim=claim, mistake=mistake)
+
+
+def _and(parts: Sequence[Part]) -> Prose:
+    return listed(list(parts), "、", "和")

@@ -1,0 +1,445 @@
+"""Finds the mistake that a wrong derivation contains: the mutation of the right one that gives what was claimed.
+
+Every step between the claimed derivative and those that the claim mentions is mutated at every place by every mistake
+of the catalogue. A mutation whose value is the claim's on every draw is a match. Only then pairs of common mistakes
+are tried, and only as many as the budget allows.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from chainrule.errors import ChainruleError
+from chainrule.notation.source import source
+from chainrule.symbolic.evaluate import evaluate
+from chainrule.symbolic.expression import Call, Expression, Number, Slope, Symbol, replaced, symbols, walk
+from chainrule.symbolic.program import Derivation
+from chainrule.symbolic.simplify import simplified
+from chainrule.verify.mistakes.catalogue import MISTAKES, Mistake
+from chainrule.verify.mistakes.closed import closed_form
+from chainrule.verify.mistakes.network import Network
+from chainrule.verify.mistakes.pattern import Array, Pattern, Values, agree, pattern_of
+from chainrule.verify.mistakes.site import Mutation, Site, sites
+
+TOLERANCE = 1e-9
+"""Relative to the largest element. Float64 rounds a derivation of some layers to about 1e-14 of it; a mutation that
+is not the mistake differs by far more on random data."""
+
+PAIRS = 2000
+"""At most so many pairs of mistakes are tried: about 0.2 s."""
+
+
+@dataclass(frozen=True)
+class Slip:
+    """One mistake at one place: in the step dL/d`quantity` = `right`, `instead` stands for `place`."""
+
+    mistake: Mistake
+    quantity: str
+    place: Expression
+    instead: Expression
+    right: Expression
+    mutated: Expression
+
+
+@dataclass(frozen=True)
+class Match:
+    """One or two slips that together give what was claimed, on every draw."""
+
+    slips: tuple[Slip, ...]
+
+    @property
+    def name(self) -> str:
+        """`wrong sign`, or `wrong sign + dropped factor` for two."""
+        return " + ".join(self.names)
+
+    @property
+    def place(self) -> Expression:
+        """The part of the right step at which the (first) mistake was made."""
+        return self.slips[0].place
+
+    @property
+    def mutated(self) -> Expression:
+        """The step that the mistake makes of the right one."""
+        return self.slips[-1].mutated
+
+    @property
+    def right(self) -> Expression:
+        """The right step."""
+        return self.slips[0].right
+
+    @property
+    def mistakes(self) -> tuple[Mistake, ...]:
+        return tuple([slip.mistake for slip in self.slips])
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple([slip.mistake.name for slip in self.slips])
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What is known of a wrong claim.
+
+    Attributes:
+        matches: what gives the claimed values on every draw, the likeliest first; empty if no known mistake does.
+        ambiguous: several different mistakes give the same values on these draws, and are not the same formula:
+            other data may tell them apart.
+        seen: what can be seen of the error without a mistake's name.
+        exhausted: False if pairs of mistakes were left untried.
+    """
+
+    matches: tuple[Match, ...]
+    ambiguous: bool
+    seen: Pattern
+    exhausted: bool = True
+
+    @property
+    def ratio(self) -> str | None:
+        """claimed / right in plain notation, where it is the same simple formula on every draw."""
+        return None if self.seen.ratio is None else source(self.seen.ratio)
+
+    @property
+    def pattern(self) -> str:
+        """The pattern in English."""
+        return self.seen.text("en")
+
+
+def explain_error(
+    derivation: Derivation,
+    name: str,
+    known: frozenset[str],
+    claimed: Sequence[Array],
+    draws: Sequence[Values],
+    spelling: Expression | None = None,
+    tolerance: float = TOLERANCE,
+) -> Diagnosis:
+    """Which known mistake turns the right derivation of dL/dNAME into what was claimed.
+
+    Args:
+        derivation: the right derivation.
+        name: the quantity whose derivative is claimed.
+        known: the quantities whose derivatives the claim mentions.
+        claimed: the claim's value on each draw; of a wrong shape or not finite, if that is what it gives.
+        draws: for each draw, the values of all quantities, and of their true derivatives under `dL/dNAME`.
+        spelling: the claim's own formula, if it has one: of two mistakes that give the same formula, the one that
+            resembles it is named first.
+        tolerance: the relative error at which values count as equal, of the largest element.
+    """
+    search = _Search(Network(derivation), name, known - {name}, claimed, draws, tolerance)
+    with np.errstate(all="ignore"):
+        pattern = pattern_of(search.network, claimed, search.right, draws, tolerance)
+        if pattern.kind == "not finite":
+            return Diagnosis((), False, pattern)
+        matches, exhausted = search.singles(), True
+        if not matches:
+            matches, exhausted = search.pairs()
+        ranked = _ranked(matches, spelling)
+        return Diagnosis(tuple(ranked), search.differ(ranked), pattern, exhausted)
+
+
+# ---- the search -----------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Search:
+    """A claim, the steps that lead to it, and the values of right formulas on each draw."""
+
+    network: Network
+    name: str
+    known: frozenset[str]
+    claimed: Sequence[Array]
+    draws: Sequence[Values]
+    tolerance: float
+    path: list[str] = field(init=False)
+    right: list[Array] = field(init=False)
+    memos: list[dict[Expression, Any]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        derivation = self.network.derivation
+        self.path = _between(derivation, self.name, self.known)
+        self.right = [draw[derivation.named(self.name).name] for draw in self.draws]
+        self.memos = [{} for _ in self.draws]
+        self._steps = {q: derivation.step(q) for q in self.path}
+        self._order = self._most_telling_first()
+        self._tried: list[tuple[Slip, Array]] = []
+
+    def singles(self) -> list[Match]:
+        """The mistakes that give the claim alone."""
+        found: list[Match] = []
+        seen: dict[tuple[str, Expression], bool] = {}
+        for slip, unknown in self._slips():
+            if unknown is not None:
+                fitted = self._with_unknown(slip, unknown)
+                found += [Match((fitted,))] if fitted else []
+                continue
+            key = (slip.quantity, slip.mutated)
+            if key not in seen:
+                seen[key] = self._fits({slip.quantity: slip.mutated}, keep=slip)
+            if seen[key]:
+                found.append(Match((slip,)))
+        return found
+
+    def pairs(self) -> tuple[list[Match], bool]:
+        """The pairs of common mistakes that give the claim, and whether all of them were tried."""
+        found = list(self._with_numbers())
+        tried = 0
+        seen: set[tuple[tuple[str, Expression], ...]] = set()
+        for first, second in self._two_slips():
+            if first.quantity == second.quantity:
+                formulas = {first.quantity: second.mutated}
+            else:
+                formulas = {first.quantity: first.mutated, second.quantity: second.mutated}
+            key = tuple(sorted(formulas.items(), key=lambda item: item[0]))
+            if key in seen:
+                continue
+            seen.add(key)
+            tried += 1
+            if tried > PAIRS:
+                return found, False
+            if self._fits(formulas):
+                found.append(Match((first, second)))
+        return found, True
+
+    def differ(self, matches: Sequence[Match]) -> bool:
+        """True if the matches are of several names, and not all the same formula of the quantities they read."""
+        if len({m.names for m in matches}) < 2:
+            return False
+        values = _independent(self.network, self.draws[0])
+        found = [self._value({s.quantity: s.mutated for s in m.slips}, values, {}) for m in matches]
+        return any(a is None or b is None or not agree(a, b, self.tolerance) for a, b in pairwise(found))
+
+    # ---- what is tried ----------------------------------------------------------------------------------
+
+    def _slips(self) -> Iterator[tuple[Slip, Symbol | None]]:
+        """Every mistake at every place of every spelling of every step; those nearest to the claim first."""
+        for quantity in reversed(self.path):
+            for right in self._spellings(quantity):
+                yield from self._slips_in(right, right, quantity, MISTAKES)
+
+    def _slips_in(
+        self, formula: Expression, right: Expression, quantity: str, mistakes: Iterable[Mistake]
+    ) -> Iterator[tuple[Slip, Symbol | None]]:
+        every = list(sites(formula, quantity, self.network))
+        for mistake in mistakes:
+            for site in every:
+                for mutation, mutated in _mutated(mistake, site):
+                    yield (
+                        Slip(mistake, quantity, site.formula, mutation.instead, right, mutated),
+                        mutation.unknown,
+                    )
+
+    def _spellings(self, quantity: str) -> list[Expression]:
+        """The right step, and its short form where the claim derives it from the loss alone."""
+        step = self._steps[quantity]
+        if self.network.mentions_derivatives(self.network.derivation.inlined(quantity, self.known)):
+            return [step]
+        short = closed_form(self.network, quantity, self.draws, self.tolerance)
+        return [step] if short is None or short == step else [step, short]
+
+    def _two_slips(self) -> Iterator[tuple[Slip, Slip]]:
+        common = [m for m in MISTAKES if m.common]
+        firsts = [slip for slip, _ in self._common_slips(common)]
+        for i, first in enumerate(firsts):
+            for second, _ in self._slips_in(first.mutated, first.mutated, first.quantity, common):
+                if second.mistake is not first.mistake or second.place != first.instead:
+                    yield first, second
+            for second in firsts[i + 1 :]:
+                if second.quantity != first.quantity:
+                    yield first, second
+
+    def _common_slips(self, common: list[Mistake]) -> Iterator[tuple[Slip, Symbol | None]]:
+        for quantity in reversed(self.path):
+            seen: set[Expression] = set()
+            for right in self._spellings(quantity):
+                for slip, unknown in self._slips_in(right, right, quantity, common):
+                    if slip.mutated not in seen and unknown is None:
+                        seen.add(slip.mutated)
+                        yield slip, unknown
+
+    def _with_numbers(self) -> Iterator[Match]:
+        """A mistake and, beside it, a wrong sign or number: seen from the ratio of the claim to the mistake."""
+        numbers = [m for m in MISTAKES if m.is_number]
+        step = self._steps[self.name]
+        factors = [
+            (slip, float(_leading_number(slip.instead)))
+            for slip, unknown in self._slips_in(step, step, self.name, numbers)
+            if unknown is None and slip.place == step and _is_multiple(slip.instead, step)
+        ]
+        draw = self._order[0]
+        claimed = np.squeeze(self.claimed[draw])
+        if not claimed.size or not claimed.any():
+            return
+        peak = int(np.abs(claimed).argmax())
+        for slip, value in self._tried:
+            value = np.squeeze(value)
+            if not slip.mistake.common or value.shape != claimed.shape or value.flat[peak] == 0:
+                continue
+            ratio = claimed.flat[peak] / value.flat[peak]
+            for factor, number in factors:
+                if abs(ratio - number) <= self.tolerance * abs(number):
+                    match = self._multiplied(slip, factor, number)
+                    if match is not None:
+                        yield match
+
+    def _multiplied(self, slip: Slip, factor: Slip, number: float) -> Match | None:
+        for d in self._order:
+            value = self._value({slip.quantity: slip.mutated}, self.draws[d], self.memos[d])
+            if value is None or not agree(self.claimed[d], number * value, self.tolerance):
+                return None
+        return Match((slip, factor))
+
+    # ---- whether it fits ----------------------------------------------------------------------------------
+
+    def _fits(self, formulas: Mapping[str, Expression], keep: Slip | None = None) -> bool:
+        for d in self._order:
+            value = self._value(formulas, self.draws[d], self.memos[d])
+            if keep is not None and value is not None and d == self._order[0]:
+                self._tried.append((keep, value))
+            if value is None or not agree(self.claimed[d], value, self.tolerance):
+                return False
+        return True
+
+    def _with_unknown(self, slip: Slip, unknown: Symbol) -> Slip | None:
+        """The slip with the positive number for its unknown that fits every draw, where the step is affine in it."""
+        errors, slopes = [], []
+        for d, draw in enumerate(self.draws):
+            found = [self._value({slip.quantity: slip.mutated}, {**draw, unknown.name: np.float64(x)}, {}) for x in (0, 1)]
+            none, one = found
+            if none is None or one is None or none.shape != np.shape(self.claimed[d]):
+                return None
+            errors.append(np.ravel(self.claimed[d] - none))
+            slopes.append(np.ravel(one - none))
+        error, slope = np.concatenate(errors), np.concatenate(slopes)
+        if not slope.any():
+            return None
+        number = Fraction(float(error @ slope / (slope @ slope))).limit_denominator(10**6)
+        if number <= 0:
+            return None
+        by: dict[str, Expression] = {unknown.name: Number(float(number))}
+        fitted = Slip(slip.mistake, slip.quantity, slip.place, replaced(slip.instead, by), slip.right,
+                      replaced(slip.mutated, by))  # fmt: skip
+        return fitted if self._fits({fitted.quantity: fitted.mutated}) else None
+
+    def _value(
+        self, formulas: Mapping[str, Expression], values: Values, memo: dict[Expression, Any]
+    ) -> Array | None:
+        """dL/dNAME where the steps of some quantities are other formulas; None where shapes do not fit.
+
+        memo: of formulas of these `values` alone.
+        """
+        changed: dict[str, Array] = {}
+        for quantity in self.path:
+            formula = formulas.get(quantity, self._steps[quantity])
+            reads = changed.keys() & symbols(formula).keys()
+            if quantity not in formulas and not reads:
+                continue
+            try:
+                found = evaluate(formula, {**values, **changed} if reads else values, {} if reads else memo)
+            except (ChainruleError, ValueError, IndexError, ArithmeticError):
+                return None
+            changed[self.network.derivation.named(quantity).name] = found
+        return changed.get(self.network.derivation.named(self.name).name)
+
+    def _most_telling_first(self) -> list[int]:
+        """The draws, those where claim and truth differ most first: most mutations fail at once there."""
+
+        def error(d: int) -> float:
+            claimed, right = np.squeeze(self.claimed[d]), np.squeeze(self.right[d])
+            if claimed.shape != right.shape or not right.size:
+                return np.inf
+            return float(np.abs(claimed - right).max() / (np.abs(right).max() or 1.0))
+
+        return sorted(range(len(self.draws)), key=error, reverse=True)
+
+
+def _between(derivation: Derivation, name: str, known: frozenset[str]) -> list[str]:
+    """The quantities whose steps lead from the known derivatives to the claimed one, in the order of the steps."""
+    prefix = derivation.named(name).name.removesuffix(name)
+    order: list[str] = []
+    stack: list[tuple[str, bool]] = [(name, False)]
+    while stack:
+        quantity, done = stack.pop()
+        if done:
+            order.append(quantity)
+        elif quantity not in order and quantity not in known:
+            stack.append((quantity, True))
+            above = [s.removeprefix(prefix) for s in symbols(derivation.step(quantity)) if s.startswith(prefix)]
+            stack += [(q, False) for q in above if q not in order]
+    return list(dict.fromkeys(order))
+
+
+def _mutated(mistake: Mistake, site: Site) -> Iterator[tuple[Mutation, Expression]]:
+    """The mutations of a mistake at a place, and the steps that they give, where shapes allow."""
+    mutations = mistake.mutations(site)
+    while True:
+        try:
+            mutation = next(mutations)
+        except StopIteration:
+            return
+        except ChainruleError:  # what the student would have written has no shape
+            return
+        if mutation.instead == site.formula:
+            continue
+        try:
+            yield mutation, site.with_instead(mutation.instead)
+        except ChainruleError:
+            continue
+
+
+def _leading_number(f: Expression) -> Any:
+    if isinstance(f, Call) and f.op.name == "neg":
+        return -1
+    assert isinstance(f, Call) and isinstance(f.parts[0], Number)
+    return f.parts[0].value
+
+
+def _is_multiple(f: Expression, step: Expression) -> bool:
+    if not isinstance(f, Call) or f.parts[-1] != step:
+        return False
+    return f.op.name == "neg" or (f.op.name == "mul" and isinstance(f.parts[0], Number))
+
+
+def _independent(network: Network, values: Values) -> dict[str, Array]:
+    """Random values for every quantity, as if none followed from another."""
+    rng = np.random.default_rng(0)
+    return {
+        name: rng.uniform(0.2, 1.2, np.shape(v)) if np.asarray(v).dtype.kind == "f" else v for name, v in values.items()
+    }
+
+
+# ---- ranking --------------------------------------------------------------------------------------------------
+
+
+def _ranked(matches: list[Match], spelling: Expression | None) -> list[Match]:
+    """One match for each name, the simplest and the one nearest to the claim's spelling first."""
+    order = {m.name: i for i, m in enumerate(MISTAKES)}
+
+    def rank(match: Match) -> tuple[int, int, list[int]]:
+        far = 0 if spelling is None else sum(_difference(spelling, slip) for slip in match.slips)
+        return len(match.slips), far, [order[name] for name in match.names]
+
+    best: dict[tuple[str, ...], Match] = {}
+    for match in sorted(matches, key=rank):
+        best.setdefault(match.names, match)
+    return list(best.values())
+
+
+def _difference(spelling: Expression, slip: Slip) -> int:
+    """How many symbols and numbers of a claim's spelling a mutated step lacks or has in excess."""
+    written, mutated = _leaves(spelling), _leaves(simplified(slip.mutated))
+    return sum(((written - mutated) + (mutated - written)).values())
+
+
+def _leaves(f: Expression) -> Counter[str]:
+    return Counter(
+        part.name if isinstance(part, Symbol) else str(part.value)
+        for part in walk(f)
+        if isinstance(part, Symbol | Number) and not isinstance(part, Slope)
+    )

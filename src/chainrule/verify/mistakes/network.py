@@ -1,0 +1,237 @@
+"""What the quantities of a program are, as a reader sees them: weights, biases, activations, targets, the batch.
+
+A mutation that takes "the activation of another layer" must know which quantities are activations. Names say nothing
+here: a weight is what is multiplied, an activation what an activation function gives, a target what only the loss
+reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from typing import Any
+
+from chainrule import shapes
+from chainrule.ops.op import Op
+from chainrule.symbolic.differentiate import has_slope
+from chainrule.symbolic.expression import Call, Expression, Symbol, call, symbols, walk
+from chainrule.symbolic.program import Derivation, Program, Statement
+from chainrule.symbolic.simplify import is_call
+
+ACTIVATIONS = ("sigmoid", "tanh", "relu", "softplus", "silu", "gelu", "elu", "leaky_relu")
+"""The activation functions whose derivatives are confused with each other."""
+
+NOT_ACTIVATIONS = frozenset(("neg", "square", "sqrt", "log", "exp", "abs", "reciprocal"))
+"""Elementwise functions that losses are written with."""
+
+
+@dataclass(frozen=True)
+class Activation:
+    """A statement a = f(z): `symbol` is a, `at` is z."""
+
+    symbol: Symbol
+    at: Expression
+    op: Op
+    params: tuple[tuple[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class Network:
+    """A derivation, and what its quantities are."""
+
+    derivation: Derivation
+
+    @property
+    def program(self) -> Program:
+        return self.derivation.program
+
+    @cached_property
+    def activations(self) -> tuple[Activation, ...]:
+        """The statements that apply an elementwise activation function, in order."""
+        found = []
+        for statement in self.program.statements:
+            f = statement.formula
+            if isinstance(f, Call) and has_slope(f.op) and f.op.name not in NOT_ACTIVATIONS:
+                found.append(Activation(statement.symbol, f.parts[0], f.op, f.params))
+        return tuple(found)
+
+    @cached_property
+    def softmaxes(self) -> dict[str, Statement]:
+        """The statements p = softmax(z) or p = log_softmax(z) by the name of z."""
+        return {
+            s.formula.parts[0].name: s
+            for s in self.program.statements
+            if (is_call(s.formula, "softmax") or is_call(s.formula, "log_softmax"))
+            and isinstance(s.formula.parts[0], Symbol)
+        }
+
+    @cached_property
+    def outputs(self) -> dict[str, Symbol]:
+        """What an activation function or a softmax gives, by name."""
+        found = {a.symbol.name: a.symbol for a in self.activations}
+        return found | {s.name: s.symbol for s in self.softmaxes.values()}
+
+    @cached_property
+    def before(self) -> dict[str, Symbol]:
+        """The pre-activation z of each activation a, by the name of a, where z is a quantity of the program."""
+        found = {a.symbol.name: a.at for a in self.activations if isinstance(a.at, Symbol)}
+        return found | {s.name: s.formula.parts[0] for s in self.softmaxes.values()}  # type: ignore[dict-item]
+
+    @cached_property
+    def products(self) -> tuple[tuple[Expression, Expression], ...]:
+        """The operands of each product of the program: the weight, and what it multiplies.
+
+        Of a given and something computed, the given is the weight. Of two givens it is the one on the side where
+        the weights of the other products stand; without others, the left one in W x and the right one in X W^T.
+        """
+        pairs = [pair for s in self.program.statements for pair in _products(s.formula, self.givens)]
+        lefts = [self._is_computed(b) for a, b in pairs if self._is_computed(a) != self._is_computed(b)]
+        usually_left = sum(lefts) * 2 >= len(lefts) if lefts else None
+        found = []
+        for a, b in pairs:
+            if self._is_computed(a) == self._is_computed(b):
+                left = usually_left if usually_left is not None else not is_call(b, "mT")
+            else:
+                left = self._is_computed(b)
+            found.append((a, b) if left else (b, a))
+        return tuple([(_under_transpose(weight), _under_transpose(x)) for weight, x in found])
+
+    @cached_property
+    def weights(self) -> dict[str, Symbol]:
+        """The givens that multiply, by name."""
+        return {w.name: w for w, _ in self.products if isinstance(w, Symbol) and w.name in self.givens}
+
+    @cached_property
+    def data(self) -> dict[str, Symbol]:
+        """The givens that weights multiply, by name."""
+        return {x.name: x for _, x in self.products if isinstance(x, Symbol) and x.name in self.givens}
+
+    @cached_property
+    def givens(self) -> frozenset[str]:
+        return frozenset(g.name for g in self.program.givens)
+
+    @cached_property
+    def targets(self) -> dict[str, Symbol]:
+        """The givens that stand beside a computed quantity of their own shape, outside every product."""
+        found = {}
+        for given in self.program.givens:
+            for statement in self.program.users[given.name]:
+                beside = [s for s in symbols(statement.formula).values() if self._is_computed(s)]
+                multiplied = any(is_call(f, "matmul") or is_call(f, "linear") for f in walk(statement.formula))
+                if not multiplied and any(s.shape == given.shape for s in beside):
+                    found[given.name] = given
+        return found
+
+    @cached_property
+    def predictions(self) -> dict[str, Symbol]:
+        """The computed quantities that stand beside a target, by name."""
+        found = {}
+        for target in self.targets:
+            for statement in self.program.users[target]:
+                for s in symbols(statement.formula).values():
+                    if self._is_computed(s) and s.shape == self.targets[target].shape:
+                        found[s.name] = s
+        return found
+
+    @cached_property
+    def without_bias(self) -> dict[str, Expression]:
+        """The quantities that a bias is added to, and their activations, computed without it."""
+        found: dict[str, Expression] = {}
+        for statement in self.program.statements:
+            bare = _without_bias(statement.formula, self)
+            if bare is not None:
+                found[statement.name] = bare
+            elif isinstance(statement.formula, Call) and len(statement.formula.parts) == 1:
+                (z,) = statement.formula.parts
+                if isinstance(z, Symbol) and z.name in found and found[z.name].shape == z.shape:
+                    found[statement.name] = statement.formula.with_parts((found[z.name],))
+        return found
+
+    @cached_property
+    def sizes(self) -> tuple[int, ...]:
+        """Every n that a factor n may be: the sizes of axes, and the numbers of elements of what the loss reads."""
+        found = {n for s in self.program.symbols.values() for n in s.shape}
+        found |= {prod(s.shape) for s in self.predictions.values()}
+        return tuple(sorted(n for n in found if n > 1))
+
+    @cached_property
+    def mean_counts(self) -> tuple[int, ...]:
+        """The number of elements that each mean of the program is over."""
+        return tuple(dict.fromkeys(n for s in self.program.statements for n in _mean_counts(s.formula) if n > 1))
+
+    @cached_property
+    def quantities(self) -> tuple[Symbol, ...]:
+        """Every quantity of a float type, and its derivative."""
+        forward = [s for s in self.program.symbols.values() if s.dtype.is_floating_point]
+        return (*forward, *[self.derivation.named(s.name) for s in forward])
+
+    def is_derivative(self, symbol: Symbol) -> bool:
+        """True for dL/dNAME."""
+        return symbol.name.startswith(f"d{self.program.loss}/d")
+
+    def mentions_derivatives(self, formula: Expression) -> bool:
+        """True if the formula reads a dL/dNAME."""
+        return any(self.is_derivative(s) for s in symbols(formula).values())
+
+    def result(self, op: Op, at: Expression, params: tuple[tuple[str, Any], ...]) -> Expression:
+        """f(z): the quantity of the program that is it, or the formula."""
+        for a in self.activations:
+            if a.op is op and a.at == at and repr(a.params) == repr(params):
+                return a.symbol
+        return call(op.name, at, **dict(params))
+
+    def layers_apart(self, a: Symbol, b: Symbol) -> int:
+        """How many places apart two quantities of a kind stand in the order of the program."""
+        for kind in (self.weights, {**self.data, **self.outputs}, self.before):
+            order = [name for name in self.program.symbols if name in kind]
+            if a.name in order and b.name in order:
+                return abs(order.index(a.name) - order.index(b.name))
+        return 0
+
+    def _is_computed(self, formula: Expression) -> bool:
+        return any(name not in self.givens for name in symbols(formula))
+
+
+def _is_given(formula: Expression, givens: frozenset[str]) -> bool:
+    return isinstance(formula, Symbol) and formula.name in givens
+
+
+def _under_transpose(x: Expression) -> Expression:
+    return x.parts[0] if is_call(x, "mT") else x
+
+
+def _products(formula: Expression, givens: frozenset[str]) -> Iterator[tuple[Expression, Expression]]:
+    """The operands of the matrix products of a formula, and of w * x in w * x + b."""
+    for f in walk(formula):
+        if is_call(f, "linear"):
+            yield f.parts[0], call("mT", f.parts[1])
+        elif is_call(f, "matmul"):
+            yield f.parts[0], f.parts[1]
+        elif is_call(f, "add") and is_call(f.parts[0], "mul") and _is_given(f.parts[1], givens):
+            yield f.parts[0].parts[0], f.parts[0].parts[1]
+
+
+def _without_bias(formula: Expression, network: Network) -> Expression | None:
+    """W x for W x + b, also within an activation function; None where nothing given is added to a product."""
+    if is_call(formula, "linear") and len(formula.parts) == 3:
+        return call("linear", *formula.parts[:2])
+    if is_call(formula, "add"):
+        for product, bias in (formula.parts, formula.parts[::-1]):
+            if _is_given(bias, network.givens) and any(is_call(f, "matmul") or is_call(f, "mul") for f in walk(product)):
+                return product
+    if isinstance(formula, Call) and len(formula.parts) == 1 and has_slope(formula.op):
+        bare = _without_bias(formula.parts[0], network)
+        return None if bare is None else formula.with_parts((bare,))
+    return None
+
+
+def _mean_counts(formula: Expression) -> Iterator[int]:
+    for f in walk(formula):
+        if not isinstance(f, Call):
+            continue
+        if f.op.name == "mean":
+            yield shapes.count(f.parts[0].shape, dict(f.params).get("axis"))
+        elif {**f.op.params, **dict(f.params)}.get("reduction") == "mean" and f.shape == ():
+            yield f.parts[0].shape[0] if f.op.name in ("cross_entropy", "nll_loss") else prod(f.parts[0].shape)

@@ -1,0 +1,80 @@
+"""What is written for an activation's derivative: the activation, another point, another layer, another function."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from chainrule.ops.catalogue import CATALOGUE
+from chainrule.symbolic.differentiate import slope_of
+from chainrule.symbolic.expression import Expression, Slope, Symbol, call, replaced, symbols
+from chainrule.verify.mistakes.network import ACTIVATIONS
+from chainrule.verify.mistakes.site import Mutation, Site
+
+
+def activation_for_its_derivative(site: Site) -> Iterator[Mutation]:
+    """a for sigma'(z): the slip of printed recursions."""
+    f = site.formula
+    if isinstance(f, Slope):
+        yield Mutation(site.network.result(f.op, f.at, f.params))
+
+
+def pre_activation_for_the_derivative(site: Site) -> Iterator[Mutation]:
+    """z for sigma'(z)."""
+    if isinstance(site.formula, Slope):
+        yield Mutation(site.formula.at)
+
+
+def at_the_activation(site: Site) -> Iterator[Mutation]:
+    """sigma'(a) for sigma'(z)."""
+    f = site.formula
+    if isinstance(f, Slope):
+        yield Mutation(slope_of(f.op, site.network.result(f.op, f.at, f.params), dict(f.params)))
+
+
+def at_the_wrong_layer(site: Site) -> Iterator[Mutation]:
+    """sigma'(z) of another layer, by that layer's function or by this one's."""
+    f = site.formula
+    if isinstance(f, Slope):
+        for a in site.network.activations:
+            if a.at != f.at:
+                yield Mutation(slope_of(a.op, a.at, dict(a.params), a.symbol))
+                if a.op is not f.op:
+                    yield Mutation(slope_of(f.op, a.at, dict(f.params)))
+
+
+def of_another_activation(site: Site) -> Iterator[Mutation]:
+    """The derivative of another activation function, at z, or by its formula in a from this a."""
+    f = site.formula
+    if isinstance(f, Slope) and f.op.name in ACTIVATIONS:
+        a = site.network.result(f.op, f.at, f.params)
+        for name in ACTIVATIONS:
+            if name != f.op.name:
+                yield Mutation(slope_of(CATALOGUE[name], f.at, {}))
+                yield Mutation(slope_of(CATALOGUE[name], f.at, {}, a))
+
+
+def formula_in_z(site: Site) -> Iterator[Mutation]:
+    """z (1 - z) for a (1 - a): the formula in a, with z put in."""
+    f = site.formula
+    if isinstance(f, Slope):
+        a = site.network.result(f.op, f.at, f.params)
+        if isinstance(a, Symbol) and a.name in symbols(f.formula):
+            yield Mutation(replaced(f.formula, {a.name: f.at}))
+
+
+def log_of_the_wrong_thing(site: Site) -> Iterator[Mutation]:
+    """log z or log t for log p, and 1/z or 1/t for its derivative 1/p."""
+    f = site.formula
+    at = f.at if isinstance(f, Slope) and f.op.name == "log" else None
+    if at is not None:
+        yield from (Mutation(slope_of(CATALOGUE["log"], other, {})) for other in _others(site, at))
+    elif getattr(f, "op", None) is CATALOGUE["log"]:
+        yield from (Mutation(call("log", other)) for other in _others(site, f.parts[0]))
+
+
+def _others(site: Site, at: Expression) -> Iterator[Expression]:
+    yield 1 - at
+    for s in site.network.quantities:
+        if s != at and s.shape == at.shape and not site.network.is_derivative(s):
+            yield s
+            yield 1 - s

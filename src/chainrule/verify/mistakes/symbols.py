@@ -1,0 +1,139 @@
+"""One quantity for another: of the wrong layer, before for after the activation, target for prediction, shifted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from chainrule.symbolic.expression import Slope, Symbol, call, replaced, symbols
+from chainrule.symbolic.simplify import is_call
+from chainrule.verify.mistakes.network import Network
+from chainrule.verify.mistakes.site import Mutation, Site
+
+Role = Callable[[Network, Symbol, Symbol], bool]
+"""Whether writing the second quantity for the first is this mistake."""
+
+
+def exchanged(site: Site, role: Role) -> Iterator[Mutation]:
+    """Another quantity for a symbol: here, or, from the whole step, wherever it stands.
+
+    A quantity of another shape is tried as the operand of a matrix product alone: elsewhere it would broadcast.
+    """
+    f = site.formula
+    network = site.network
+    if isinstance(f, Symbol):
+        in_product = bool(site.around) and (is_call(site.around[-1], "matmul") or is_call(site.around[-1], "mT"))
+        for other in network.quantities:
+            fits = other.shape == f.shape or (in_product and other.ndim == f.ndim)
+            if other != f and fits and role(network, f, other):
+                yield Mutation(other)
+    elif isinstance(f, Slope) or (site.is_step and not isinstance(f, Symbol)):
+        for s in symbols(f.formula if isinstance(f, Slope) else f).values():
+            for other in network.quantities:
+                if other != s and other.shape == s.shape and role(network, s, other):
+                    by = {s.name: other}
+                    yield Mutation(replaced(f.formula if isinstance(f, Slope) else f, by))  # type: ignore[arg-type]
+
+
+def previous_activation_of_the_wrong_layer(site: Site) -> Iterator[Mutation]:
+    return exchanged(site, _another_activation)
+
+
+def weight_of_the_wrong_layer(site: Site) -> Iterator[Mutation]:
+    return exchanged(site, _another_weight)
+
+
+def derivative_of_the_wrong_quantity(site: Site) -> Iterator[Mutation]:
+    return exchanged(site, _another_derivative)
+
+
+def z_for_a(site: Site) -> Iterator[Mutation]:
+    return exchanged(site, lambda net, s, other: net.before.get(s.name) == other)
+
+
+def a_for_z(site: Site) -> Iterator[Mutation]:
+    return exchanged(site, lambda net, s, other: net.before.get(other.name) == s)
+
+
+def target_for_prediction(site: Site) -> Iterator[Mutation]:
+    return exchanged(site, _target)
+
+
+def wrong_quantity(site: Site) -> Iterator[Mutation]:
+    return exchanged(site, _none_of_these)
+
+
+def index_off_by_one(site: Site) -> Iterator[Mutation]:
+    """The neighbour in place of an element, or of a layer."""
+    f = site.formula
+    if isinstance(f, Symbol):
+        for axis, n in enumerate(f.shape):
+            if n > 1:
+                yield Mutation(call("roll", f, shift=1, axis=axis))
+                yield Mutation(call("roll", f, shift=-1, axis=axis))
+    elif is_call(f, "slice"):
+        yield from (Mutation(call("slice", f.parts[0], key=key)) for key in _neighbours(f))
+    yield from exchanged(site, _next_layer)
+
+
+def forgotten_bias(site: Site) -> Iterator[Mutation]:
+    """z, or a = f(z), computed without the bias."""
+    f = site.formula
+    bare = site.network.without_bias
+    if isinstance(f, Symbol) and f.name in bare:
+        yield Mutation(bare[f.name])
+    elif isinstance(f, Slope):
+        by = {name: bare[name] for name in symbols(f.formula) if name in bare}
+        if by:
+            yield Mutation(replaced(f.formula, by))
+
+
+def weights_after_the_update(site: Site) -> Iterator[Mutation]:
+    """W - lr dL/dW where the W of the forward pass belongs."""
+    f = site.formula
+    if isinstance(f, Symbol) and f.name in site.network.weights:
+        rate = Symbol("lr")
+        yield Mutation(f - rate * site.network.derivation.named(f.name), unknown=rate)
+
+
+# ---- roles ----------------------------------------------------------------------------------------------------
+
+
+def _another_derivative(network: Network, s: Symbol, other: Symbol) -> bool:
+    return network.is_derivative(s) and network.is_derivative(other)
+
+
+def _another_weight(network: Network, s: Symbol, other: Symbol) -> bool:
+    return s.name in network.weights and other.name in network.weights
+
+
+def _another_activation(network: Network, s: Symbol, other: Symbol) -> bool:
+    passed_on = {**network.data, **network.outputs}
+    return s.name in passed_on and other.name in passed_on and s.name not in network.weights
+
+
+def _target(network: Network, s: Symbol, other: Symbol) -> bool:
+    return (s.name in network.predictions or s.name in network.outputs) and other.name in network.targets
+
+
+def _next_layer(network: Network, s: Symbol, other: Symbol) -> bool:
+    related = _another_weight(network, s, other) or _another_activation(network, s, other)
+    return related and network.layers_apart(s, other) == 1
+
+
+def _none_of_these(network: Network, s: Symbol, other: Symbol) -> bool:
+    named = (_another_derivative, _another_weight, _another_activation, _target)
+    if any(role(network, s, other) for role in named) or network.is_derivative(s) != network.is_derivative(other):
+        return False
+    return network.before.get(s.name) != other and network.before.get(other.name) != s
+
+
+def _neighbours(f: object) -> Iterator[tuple[object, ...]]:
+    """The keys of a slice moved by one place along one axis, within its input."""
+    key = dict(f.params)["key"]  # type: ignore[attr-defined]
+    shape = f.parts[0].shape  # type: ignore[attr-defined]
+    for axis, part in enumerate(key):
+        if isinstance(part, slice) and part.step in (None, 1) and part != slice(None):
+            start, stop = part.start or 0, shape[axis] if part.stop is None else part.stop
+            for by in (-1, 1):
+                if start + by >= 0 and stop + by <= shape[axis]:
+                    yield (*key[:axis], slice(start + by, stop + by), *key[axis + 1 :])
