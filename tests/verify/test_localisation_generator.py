@@ -21,7 +21,7 @@ from localisation import derivations, mistakes, scoring, strangers  # noqa: E402
 from localisation.evaluation import CannotDifferentiate, Truth, evaluate, finite_differences  # noqa: E402
 from localisation.pieces import is_atom, matmul, negative, plus, times, turned, word, write  # noqa: E402
 
-SAMPLE = 80
+SAMPLE = 50
 
 
 def truth_of(derivation: derivations.Derivation) -> Truth | None:

@@ -160,6 +160,29 @@ claims
     assert result.claims[0].right_value == pytest.approx(-0.027569700764718)
 
 
+def test_numbers_that_follow_from_a_wrong_number_are_a_consequence() -> None:
+    result = derivation(
+        text="""given
+  x = 0.5
+  w = 0.4
+  b = 0.1
+  t = 0.8
+forward
+  z = w*x + b
+  y = sigmoid(z)
+  L = 1/2*(y - t)**2
+claims
+  dL/dy = -0.226
+  dL/dz = -0.130
+  dL/dw = -0.065
+  dL/db = -0.0551
+"""
+    )
+    assert [c.verdict for c in result.claims] == ["right", "wrong", "consequence", "right"]
+    assert result.claims[1].mistake is not None
+    assert result.claims[1].mistake.name == "activation for its derivative"
+
+
 def test_factors_between_quantities_may_be_claimed_and_used() -> None:
     found = verdicts(
         NETWORK,

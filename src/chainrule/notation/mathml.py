@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 
 from chainrule.notation.boxes import (
+    TIMES,
     Box,
     Cases,
     Chain,
@@ -23,6 +25,8 @@ from chainrule.notation.boxes import (
     Word,
 )
 
+GAP = '<mspace width="0.2em"></mspace>'
+"""Beside a size below a letter, so that those of neighbours do not touch."""
 NAMESPACE = "http://www.w3.org/1998/Math/MathML"
 
 
@@ -54,7 +58,8 @@ def _element(box: Box) -> str:
         case Scripts(base, sub, sup):
             return _scripts(base, sub, sup)
         case Limits(base, below):
-            return _tag("munder", _element(base), _element(below))
+            gap = "" if isinstance(base, Operator | Word) else GAP
+            return _tag("munder", _element(base), _tag("mrow", gap, _element(below), gap))
         case Fraction(top, bottom):
             return _tag("mfrac", _element(top), _element(bottom))
         case Root(body):
@@ -75,6 +80,8 @@ def _element(box: Box) -> str:
 
 
 def _scripts(base: Box, sub: Box | None, sup: Box | None) -> str:
+    if isinstance(sup, Operator) and sup.text == "′" and sub is None:
+        return _tag("mrow", _element(base), _operator(sup))  # the character is raised already
     parts = [_element(part) for part in (base, sub, sup) if part is not None]
     if sub is None or sup is None:
         return parts[0] if sub is sup else _tag("msub" if sup is None else "msup", *parts)
@@ -83,6 +90,8 @@ def _scripts(base: Box, sub: Box | None, sup: Box | None) -> str:
 
 def _operator(operator: Operator) -> str:
     text = escape(operator.text)
+    if operator == TIMES:
+        return _tag("mo", text, lspace="0", rspace="0.12em")
     match operator.form:
         case "prefix":
             return _tag("mo", text, form="prefix")
@@ -102,15 +111,18 @@ def _upright(tag: str, text: str) -> str:
     return _tag(tag, escape(text), mathvariant="normal") if len(text) == 1 else _tag(tag, escape(text))
 
 
-def _table(rows: tuple[tuple[Box, ...], ...] | list[tuple[Box, Box]], *sides: str, **attributes: str) -> str:
+def _table(rows: Sequence[Sequence[Box]], *sides: str, **attributes: str) -> str:
     lines = []
     for row in rows:
         aligned = sides or ("right",) * len(row)
-        cells = [
-            _tag("mtd", _element(cell), style=f"text-align:{side}") for cell, side in zip(row, aligned, strict=True)
-        ]
+        cells = [_tag("mtd", _element(cell), style=_aligned(side)) for cell, side in zip(row, aligned, strict=True)]
         lines.append(_tag("mtr", *cells))
     return _tag("mtable", *lines, **attributes)
+
+
+def _aligned(side: str) -> str:
+    """Chromium centres the boxes in a cell unless told otherwise in its own words; others ignore those."""
+    return f"text-align:{side};text-align:-webkit-{side}"
 
 
 def _tag(name: str, *children: str, **attributes: str) -> str:

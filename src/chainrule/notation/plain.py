@@ -28,7 +28,7 @@ from chainrule.notation.boxes import (
 )
 
 SUPERSCRIPTS = dict(zip("0123456789+−-=(),Tnijklmabcdt′⊤", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁼⁽⁾,ᵀⁿⁱʲᵏˡᵐᵃᵇᶜᵈᵗ′⊤", strict=True))
-SUBSCRIPTS = dict(zip("0123456789+−-=(),aehijklmnoprstuvx", "₀₁₂₃₄₅₆₇₈₉₊₋₋₌₍₎,ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ", strict=True))
+SUBSCRIPTS = dict(zip("0123456789×+−-=(),aehijklmnoprstuvx", "₀₁₂₃₄₅₆₇₈₉ₓ₊₋₋₌₍₎,ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ", strict=True))
 TALL = {
     "(": "⎛⎜⎝", ")": "⎞⎟⎠", "[": "⎡⎢⎣", "]": "⎤⎥⎦", "{": "⎧⎨⎩", "}": "⎫⎬⎭", "|": "│││", "‖": "‖‖‖",
     "⌊": "⎢⎢⎣", "⌋": "⎥⎥⎦", "⌈": "⎡⎢⎢", "⌉": "⎤⎥⎥",
@@ -237,7 +237,7 @@ def _fenced(inside: Block, left: str = "(", right: str = ")") -> Block:
 
 
 def _tall(bracket: str, height: int, base: int) -> Block:
-    top, middle, bottom = TALL[bracket]
+    top, middle, bottom = tuple(TALL[bracket])
     lines = [top, *[middle] * (height - 2), bottom]
     if bracket in "{}":  # one waist
         lines = [top, *["⎪"] * (height - 2), bottom]

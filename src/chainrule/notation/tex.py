@@ -41,7 +41,7 @@ SIGNS = {
 BRACKETS = {
     "{": r"\{", "}": r"\}", "⌊": r"\lfloor", "⌋": r"\rfloor", "⌈": r"\lceil", "⌉": r"\rceil", "‖": r"\|",
 }  # fmt: skip
-FUNCTIONS = frozenset("exp log sin cos tan sinh cosh tanh max min".split())
+FUNCTIONS = frozenset(["exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh", "max", "min"])
 """The functions that have a command of their own."""
 
 _ESCAPES = {
@@ -64,7 +64,7 @@ def tex(box: Box) -> str:
         case Operator():
             return _sign(box)
         case Row(parts):
-            return " ".join(filter(None, map(tex, parts)))
+            return _row(parts)
         case Scripts():
             return _scripts(box)
         case Limits(base, below):
@@ -124,6 +124,16 @@ def _sign(operator: Operator) -> str:
     return SIGNS.get(operator.text, operator.text)
 
 
+def _row(parts: tuple[Box, ...]) -> str:
+    """Side by side with spaces, which end commands; none after a sign of a number or before a comma."""
+    written = ""
+    for part in parts:
+        text = tex(part)
+        tight = written == "-" or text == ","
+        written += text if tight or not (written and text) else f" {text}"
+    return written
+
+
 def _scripts(box: Scripts) -> str:
     base = tex(box.base)
     if isinstance(box.base, Scripts | Row | Limits | Fraction):
@@ -137,7 +147,7 @@ def _scripts(box: Scripts) -> str:
 def _limits(base: Box, below: Box) -> str:
     if isinstance(base, Operator) or (isinstance(base, Word) and base.text in FUNCTIONS):
         return f"{tex(base)}_{{{tex(below)}}}"
-    return rf"\underset{{{tex(below)}}}{{{tex(base)}}}"
+    return rf"\underset{{\,{tex(below)}\,}}{{{tex(base)}}}"
 
 
 def _fenced(body: str, left: str, right: str, *, tall: bool) -> str:

@@ -155,8 +155,8 @@ class _Typesetter:
             a, b = formula.parts
             return row(self.at(a, SUM), Operator(RELATIONS[formula.op.name]), self.at(b, SUM))
         if isinstance(formula, Call) and formula.op.name in CONNECTIVES:
-            a, b = (self._clause(x) for x in formula.parts)
-            return row(a, Operator(CONNECTIVES[formula.op.name]), b)
+            left, right = (self._clause(x) for x in formula.parts)
+            return row(left, Operator(CONNECTIVES[formula.op.name]), right)
         if _is(formula, "logical_not"):
             opposite = negated(formula.parts[0])
             if not _is(opposite, "logical_not"):

@@ -2,6 +2,8 @@
 
     cr.verify.derivation("homework.txt")                        # which factor of which step is wrong
     cr.verify.compare({"dL/dz2": array}, loss=loss, at={"z2": z2})
+    cr.verify.gradcheck(function, inputs)                       # the engine's gradients against measured slopes
+    cr.verify.backward(forward, backward, inputs)               # a hand-written pair, in any library
 
 What is named here loads when it is first used.
 """
@@ -11,11 +13,32 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from chainrule.verify.claims import compare, derivation
+    from chainrule.verify.findings import GradientFindings
+    from chainrule.verify.gradients import gradcheck, gradgradcheck
+    from chainrule.verify.pairs import backward
     from chainrule.verify.result import ClaimResult, DerivationResult
 
-__all__ = ["ClaimResult", "DerivationResult", "compare", "derivation"]
+__all__ = [
+    "ClaimResult",
+    "DerivationResult",
+    "GradientFindings",
+    "backward",
+    "compare",
+    "derivation",
+    "gradcheck",
+    "gradgradcheck",
+]
 
-_HOMES = {"ClaimResult": "result", "DerivationResult": "result", "compare": "claims", "derivation": "claims"}
+_HOMES = {
+    "ClaimResult": "result",
+    "DerivationResult": "result",
+    "GradientFindings": "findings",
+    "backward": "pairs",
+    "compare": "claims",
+    "derivation": "claims",
+    "gradcheck": "gradients",
+    "gradgradcheck": "gradients",
+}
 
 
 def __getattr__(name: str) -> Any:

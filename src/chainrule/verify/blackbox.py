@@ -44,7 +44,7 @@ class BlackBox:
 
     def on_grid(self, x: Array) -> Array:
         """The nearest values that the function can tell apart, in the type that it takes."""
-        return x if x.dtype == self.dtype else x.astype(self.dtype).astype(x.dtype)
+        return x if x.dtype == self.dtype else np.asarray(x, self.dtype).astype(x.dtype)
 
 
 def precision(value: Value, point: Sequence[Array]) -> np.dtype[Any]:
@@ -56,7 +56,7 @@ def precision(value: Value, point: Sequence[Array]) -> np.dtype[Any]:
     rng = np.random.default_rng(20)
     with np.errstate(all="ignore"):
         first, second = [
-            value([(x + scale * rng.uniform(1, 2, x.shape)).astype(x.dtype) for x in point]) for scale in (1e-4, -1e-4)
+            value([np.asarray(x + scale * rng.uniform(1, 2, x.shape), x.dtype) for x in point]) for scale in (1e-4, -1e-4)
         ]
         types = {one.dtype for one in (*point, *first) if one.dtype.kind == "f"} | {np.dtype(np.float64)}
         coarsest = min(types, key=_width)
@@ -118,7 +118,7 @@ class Probe:
         x = self.point[number]
 
         def at(k: int, step: float) -> tuple[Array, float]:
-            return self.box.on_grid((x + step * directions[k]).astype(x.dtype)), abs(step)
+            return self.box.on_grid(np.asarray(x + step * directions[k], x.dtype)), abs(step)
 
         return self._measured(number, len(directions), at)
 

@@ -45,9 +45,9 @@ class Ladder:
 
     @staticmethod
     def of(eps: float, dtype: np.dtype[Any]) -> Ladder:
-        """The steps from `eps` on for functions that compute in `dtype`; never shorter than the square root of its unit.
+        """The steps from `eps` on for functions that compute in `dtype`; none shorter than the root of its unit.
 
-        Short steps are as close together as the longest, at most about 1/2, allows: 8, 4 or 2 times the one before.
+        They are 8 times the one before, or 4 or 2 times if the longest would be more than 1/2.
         """
         unit = float(np.finfo(dtype).eps)
         smallest = 2.0 ** round(math.log2(max(eps, math.sqrt(unit))))
@@ -97,11 +97,14 @@ def slopes(base: Array, up: Array, down: Array, up_steps: Array, down_steps: Arr
         right = _limit((up - base) / up_steps, 2 * noise / up_steps, ladder.ratio)
         left = _limit((base - down) / down_steps, 2 * noise / down_steps, ladder.ratio)
         kink = _differ(left, right)
+        rounding = 2 * ladder.unit * largest
+        endless = _grows((up - base) / up_steps, rounding / up_steps, ladder.ratio)
+        endless |= _grows((base - down) / down_steps, rounding / down_steps, ladder.ratio)
         jump = _jumps(up - base, base - down, max(1e-6, math.sqrt(ladder.unit)) * largest)
         one_sided = np.where(right[1] <= left[1], right, left)
         value, error = np.where(np.isfinite(central[1]), central, one_sided)
-        error = np.where(jump, np.inf, error)
-    return Slopes(value, error, left[0], right[0], kink & ~jump, jump)
+        error = np.where(jump | endless, np.inf, error)
+    return Slopes(value, error, left[0], right[0], kink & ~jump & ~endless, jump)
 
 
 def _noise(second: Array, rounding: Array, factor: int) -> Array:
@@ -168,3 +171,16 @@ def _jumps(up: Array, down: Array, visible: Array) -> Array:
     changes = np.abs(np.concatenate([up, down]))
     shortest = np.maximum(np.abs(up[0]), np.abs(down[0]))
     return np.asarray((shortest > visible) & (shortest > np.fmax.reduce(changes) / 4))
+
+
+def _grows(differences: Array, rounding: Array, ratio: int) -> Array:
+    """True where the slope has no limit, as those of sqrt(x) and x log(x) at 0: it grows by ever as much, or more.
+
+    The differences of a smooth function converge ever faster; where a kink or a flat part is near, the slope of the
+    shortest step stands alone, `ratio` times as far from the next as that from the one after.
+    """
+    gaps = -np.diff(differences, axis=0)
+    growth = gaps[:-1] / gaps[1:]
+    visible = np.abs(gaps).min(axis=0) > 1e-3 * np.abs(differences).max(axis=0)
+    certain = (np.abs(gaps) > CERTAIN * rounding[:-1]).all(axis=0)
+    return np.asarray(visible & certain & ((growth > 0.7) & (growth < 0.75 * ratio)).all(axis=0))

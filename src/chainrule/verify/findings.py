@@ -240,8 +240,8 @@ def _finding(one: InputFinding, all_of_them: tuple[InputFinding, ...]) -> Iterat
     pad = " " * (width + 4)
     if one.pattern is not None and one.reason:
         yield pad + one.reason
-    if one.verdict in ("wrong", "undecided") and one.worst is not None:
-        worst = one.worst
+    worst = one.worst
+    if worst is not None and (one.verdict == "wrong" or (one.verdict == "undecided" and math.isfinite(worst.error))):
         expected = (
             f"expected {worst.expected:.6g} ± {worst.error:.1g}"
             if worst.interval is None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -108,17 +108,10 @@ def gradcheck(
     )
     if not check_backward_ad:
         raise AssertedError("gradcheck: expected at least one of check_forward_ad or check_backward_ad to be True")
-    program = _Program(func, _sequence(inputs), "gradcheck")
-    complaints = [
-        *(program.missing_upstreams() if check_undefined_grad else ()),
-        *(program.other_dtypes() if check_grad_dtypes else ()),
-    ]
-    found = examine(
-        program.box(), eps=eps, atol=atol, rtol=rtol, nondet_tol=nondet_tol, fast=fast_mode, complaints=complaints
-    )
-    if raise_exception and not found:
-        raise GradcheckError(str(found), findings=found)
-    return found
+    given = _sequence(inputs)
+    program = _Program(func, given, f"gradcheck of {_name(func)}", _names(func, len(given)))
+    asked = _Asked(eps, atol, rtol, raise_exception, nondet_tol, check_undefined_grad, check_grad_dtypes, fast_mode)
+    return _findings(program, asked)
 
 
 def gradgradcheck(
@@ -172,23 +165,41 @@ def gradgradcheck(
         found = grad(_differentiable(_outputs(func(*xs))), _needing(xs), cs, create_graph=True, allow_unused=True)
         return tuple([g for g in found if g is not None])
 
-    gradient.__qualname__ = f"the gradient of {_name(func)}"
-    names = [*_names(func, len(given)), *[f"upstream {k}" for k in range(len(upstreams))]]
-    gradient.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # a function takes any attribute
-        [inspect.Parameter(n.replace(" ", "_"), inspect.Parameter.POSITIONAL_ONLY) for n in names]
+    names = [*_names(func, len(given)), *[f"grad_outputs[{k}]" for k in range(len(upstreams))]]
+    program = _Program(gradient, _sequence((*given, *upstreams)), f"gradgradcheck of {_name(func)}", names)
+    asked = _Asked(eps, atol, rtol, raise_exception, nondet_tol, check_undefined_grad, check_grad_dtypes, fast_mode)
+    return _findings(program, asked)
+
+
+class _Asked(NamedTuple):
+    """The arguments of both checks that mean the same in both."""
+
+    eps: float
+    atol: float
+    rtol: float
+    raise_exception: bool
+    nondet_tol: float
+    check_undefined_grad: bool
+    check_grad_dtypes: bool
+    fast_mode: bool
+
+
+def _findings(program: _Program, asked: _Asked) -> GradientFindings:
+    found = examine(
+        program.box(),
+        eps=asked.eps,
+        atol=asked.atol,
+        rtol=asked.rtol,
+        nondet_tol=asked.nondet_tol,
+        fast=asked.fast_mode,
+        complaints=[
+            *(program.missing_upstreams() if asked.check_undefined_grad else ()),
+            *(program.other_dtypes() if asked.check_grad_dtypes else ()),
+        ],
     )
-    return gradcheck(
-        gradient,
-        (*given, *upstreams),
-        eps=eps,
-        atol=atol,
-        rtol=rtol,
-        raise_exception=raise_exception,
-        nondet_tol=nondet_tol,
-        check_undefined_grad=check_undefined_grad,
-        check_grad_dtypes=check_grad_dtypes,
-        fast_mode=fast_mode,
-    )
+    if asked.raise_exception and not found:
+        raise GradcheckError(str(found), findings=found)
+    return found
 
 
 def _refuse(**asked: bool | None) -> None:
@@ -227,7 +238,7 @@ def _sequence(inputs: Any) -> tuple[Any, ...]:
                 mend="Give the real and the imaginary part as two inputs.",
             )
     for number, x in enumerate(_needing(given)):
-        if any(size > 1 and stride == 0 for size, stride in zip(x.value.shape, x.value.strides, strict=True)):
+        if x.value.size and any(size > 1 and stride == 0 for size, stride in zip(x.value.shape, x.value.strides, strict=True)):
             raise ArgumentError(
                 "gradcheck: elements of an input share memory, so that none can change alone",
                 got=[describe(f"inputs[{number}]", x)],
@@ -278,8 +289,8 @@ def _upstreams(outputs: Sequence[Tensor], given: Any, strided: bool) -> list[Ten
     rng = np.random.default_rng(3)
     made = []
     for y in outputs:
-        wide = rng.normal(size=(*y.value.shape, 2)).astype(y.value.dtype)
-        made.append(wrap(wide[..., 0] if strided else wide[..., 0].copy(), None).requires_grad_())
+        wide = rng.normal(size=(*y.value.shape, 2)).astype(y.value.dtype)[..., 0]
+        made.append(wrap(np.asarray(wide) if strided else np.array(wide, order="C"), None).requires_grad_())
     return made
 
 
@@ -309,11 +320,12 @@ class _Program:
 
     Args:
         func, given: the function and its inputs, checked.
-        check: the name of the check, for titles and messages.
+        title: what is checked, for reports and messages.
+        names: of all inputs.
     """
 
-    def __init__(self, func: Callable[..., Any], given: tuple[Any, ...], check: str) -> None:
-        self.func, self.given, self.check = func, given, check
+    def __init__(self, func: Callable[..., Any], given: tuple[Any, ...], title: str, names: Sequence[str]) -> None:
+        self.func, self.given, self.title, self.names = func, given, title, names
         self.wide = True
         if any(isinstance(x, Tensor) and x.value.dtype.kind == "f" and x.value.dtype != F64 for x in given):
             self.wide = self._takes_float64()
@@ -346,7 +358,7 @@ class _Program:
                 args.append(x)
                 continue
             array = next(fresh) if x.requires_grad else self._array(x)
-            arg = wrap(array.copy(order="K"), None)
+            arg = wrap(np.array(array, order="K"), None)
             if x.requires_grad:
                 xs.append(arg.requires_grad_())
             before.append((number, array, arg))
@@ -356,7 +368,7 @@ class _Program:
         for number, array, arg in before if watched else ():
             if not np.array_equal(array, arg.value, equal_nan=array.dtype.kind == "f"):
                 raise InPlaceError(
-                    f"{self.check}: the function changes its input {number} in place, so that a second call would "
+                    f"{self.title}: the function changes its input {number} in place, so that a second call would "
                     "start from other numbers",
                     got=[describe(f"inputs[{number}]", arg)],
                     mend="Write to a clone().",
@@ -374,14 +386,14 @@ class _Program:
         if not kept:
             kept = [k for k, y in enumerate(outputs) if y.value.dtype.kind == "f"]
             if not kept:
-                raise ArgumentError(f"{self.check}: no output of the function is a floating point number")
+                raise ArgumentError(f"{self.title}: no output of the function is a floating point number")
             return kept, [False] * len(xs)
         ys = [outputs[k] for k in kept]
         found = grad(ys, xs, [wrap(np.ones_like(y.value), None) for y in ys], allow_unused=True)
         used = [g is not None for g in found]
         if not any(used):
             raise GraphError(
-                f"{self.check}: the outputs require a gradient, but depend on none of the inputs given",
+                f"{self.title}: the outputs require a gradient, but depend on none of the inputs given",
                 mend="Take the tensors as arguments instead of from outside the function.",
             )
         return kept, used
@@ -408,16 +420,15 @@ class _Program:
     def box(self) -> BlackBox:
         """The function for `examine`."""
         dtype = precision(self.value, self.point)
-        every = _names(self.func, len(self.given))
-        names = [n for n, x in zip(every, self.given, strict=True) if isinstance(x, Tensor) and x.requires_grad]
-        return BlackBox(f"{self.check} of {_name(self.func)}", tuple(names), self.point, self.value, self.pull, dtype)
+        names = [n for n, x in zip(self.names, self.given, strict=True) if isinstance(x, Tensor) and x.requires_grad]
+        return BlackBox(self.title, tuple(names), self.point, self.value, self.pull, dtype)
 
     def missing_upstreams(self) -> Iterator[str]:
         """Complaints if an output without an upstream gradient is not the same as one with zeros."""
         ys = self.value(self.point)
         rng = np.random.default_rng(4)
         for k, y in enumerate(ys) if len(ys) > 1 else ():
-            c = rng.uniform(0.5, 1.5, y.shape).astype(y.dtype)
+            c = np.asarray(rng.uniform(0.5, 1.5, y.shape), y.dtype)
             alone = [c if one == k else None for one in range(len(ys))]
             zeros = [c if one == k else np.zeros_like(other) for one, other in enumerate(ys)]
             missing, given = self.pull([alone])[0], self.pull([zeros])[0]

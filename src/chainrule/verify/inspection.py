@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
@@ -401,33 +401,24 @@ class Inspector:
 
     def _pattern(self, number: int, judged: Judged, places: Array) -> Pattern:
         """The pattern of the gradient of <c, y>, or of the outputs through which it is wrong."""
-        claimed, wrong, value = judged.claimed[-3:], judged.wrong[-3:], judged.nearest[-3:]
-        if not wrong.any():
-            return Pattern("scattered", "wrong for some outputs only")
-        row = 0 if wrong[0].any() else 1 if wrong[1].any() else 2
-        if len(places) > 1 or self._several_numbers():
-            if wrong[:2].all() and claimed[0].any() and np.array_equal(claimed[0], claimed[1]):
-                return Pattern("upstream ignored", "the same for every upstream gradient: it is not multiplied in")
-            if wrong[0].any() and not wrong[2].any() and not self._is_one_output_wrong(judged):
-                return Pattern("uniform upstream", "right only where all upstream gradients are equal")
-        error = self._error(number, claimed[row], value[row], wrong[row], judged.uncertain[-3:][row], places)
+        first, second, even = range(len(judged.claimed) - 3, len(judged.claimed))
+        claimed, wrong = judged.claimed, judged.wrong
+        if claimed[first].any() and wrong[[first, second]].all() and np.array_equal(claimed[first], claimed[second]):
+            return Pattern("upstream ignored", "the same for every upstream gradient: it is not multiplied in")
+        through = self._one_output(judged)
+        if wrong[first].any() and not wrong[even].any() and through is None:
+            return Pattern("uniform upstream", "right only where all upstream gradients are equal")
+        row = next((r for r in (first, second, even) if wrong[r].any()), int(np.argmax(wrong.sum(axis=1))))
+        error = self._error(number, claimed[row], judged.nearest[row], wrong[row], judged.uncertain[row], places)
         pattern = pattern_of(error)
-        if pattern.kind == "scattered" or pattern.ratio is None:
-            return self._one_output(judged) or pattern
-        return pattern
-
-    def _several_numbers(self) -> bool:
-        return sum(y.size for y in self.outputs) > 1
-
-    def _is_one_output_wrong(self, judged: Judged) -> bool:
-        return self._one_output(judged) is not None
+        return through if through is not None and pattern.ratio is None else pattern
 
     def _one_output(self, judged: Judged) -> Pattern | None:
         """With several outputs, those through which alone the gradient is wrong."""
         if len(self.outputs) < 2 or len(judged.claimed) == 3:
             return None
         ends = np.cumsum([0, *[y.size for y in self.outputs]])
-        bad = [bool(judged.wrong[a:b].any()) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+        bad = [bool(judged.wrong[a:b].any()) for a, b in pairwise(ends)]
         if all(bad) or not any(bad):
             return None
         names = ", ".join([f"y{k}" for k, one in enumerate(bad) if one])

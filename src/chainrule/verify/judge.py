@@ -15,10 +15,10 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from chainrule.symbolic.evaluate import evaluate
-from chainrule.symbolic.expression import symbols
+from chainrule.symbolic.expression import Expression, symbols
 from chainrule.verify.data import Data
 from chainrule.verify.draws import Array
-from chainrule.verify.problem import Claim, Problem, Rates
+from chainrule.verify.problem import Claim, Printed, Problem, Rates
 
 Verdict: TypeAlias = Literal["right", "wrong", "consequence", "undecided"]
 
@@ -151,7 +151,7 @@ class Judge:
             other = self.first.get(f"d{program.loss}/d{name}")
             if other is None or other is claim or name == claim.target.by or not self._passes(claim.target.by, name):
                 continue
-            if other.at_one_point != claim.at_one_point or self._of(other).verdict != "wrong":
+            if (other.at_one_point and not claim.at_one_point) or self._of(other).verdict in ("right", "undecided"):
                 continue
             formula = self.data.derivation.inlined(claim.target.by, [name, *self.known(claim)])
             if other.target.symbol in symbols(formula) and self._gives(found, formula, other, points):
@@ -165,16 +165,34 @@ class Judge:
         prefix = f"d{self.problem.program.loss}/d"
         return [name.removeprefix(prefix) for name in self.mentions(claim) if name.startswith(prefix)]
 
-    def _gives(self, found: Judgement, formula: Any, other: Claim, points: list[dict[str, Any]]) -> bool:
+    def _gives(self, found: Judgement, formula: Expression, other: Claim, points: list[dict[str, Any]]) -> bool:
+        """True if the formula, computed from a wrong claim, has the value that was claimed."""
         for value, point in zip(found.values, points, strict=True):
-            wrong = self.value(other, point)
-            if wrong is None or value is None or wrong.size != np.size(point[other.target.symbol]):
+            right = np.asarray(point[other.target.symbol])
+            wrong = [fitted(v, right) for v in self._possible(other, point)]
+            if value is None or any(v is None for v in wrong):
                 return False
-            wrong = wrong.reshape(np.shape(point[other.target.symbol]))
-            follows = found.claim.target.part(np.asarray(evaluate(formula, {**point, other.target.symbol: wrong})))
-            if not self._same(value, follows, point, precision(found.claim)):
+            follows = [
+                found.claim.target.part(np.asarray(evaluate(formula, {**point, other.target.symbol: v}))) for v in wrong
+            ]
+            if not self._agrees(found.claim, value, follows, point):
                 return False
         return True
+
+    def _possible(self, claim: Claim, point: Mapping[str, Any]) -> list[Array]:
+        """The values that a claim may stand for: both ends of what is printed so."""
+        if claim.printed is not None:
+            return [claim.printed.low, claim.printed.high]
+        value = self.value(claim, point)
+        return [] if value is None else [value]
+
+    def _agrees(self, claim: Claim, value: Array, follows: list[Array], point: Mapping[str, Any]) -> bool:
+        if claim.printed is None:
+            return all(self._same(value, one, point, precision(claim)) for one in follows)
+        low, high = fitted(claim.printed.low, follows[0]), fitted(claim.printed.high, follows[0])
+        if low is None or high is None:
+            return False
+        return bool(np.all((low <= np.max(follows, axis=0)) & (np.min(follows, axis=0) <= high)))
 
     def _passes(self, by: str, through: str) -> bool:
         """True if a quantity reaches the loss through another one."""
@@ -187,15 +205,19 @@ class Judge:
         value = self.value(claim, near)
         return self._same(value, np.asarray(claim.target.part(near[claim.target.symbol])), near)
 
-    def _judge_printed(self, claim: Claim, printed: Any, truth: Array) -> Judgement:
-        low = np.asarray(printed.low)
-        found = Judgement(claim, "wrong", [(low + printed.high) / 2], [truth], self.data.points[:1], ["one point"])
-        if low.size != truth.size:
+    def _judge_printed(self, claim: Claim, printed: Printed, truth: Array) -> Judgement:
+        """The verdict on printed numbers, at the given point alone."""
+        point = self.data.points[:1]
+        found = Judgement(claim, "wrong", [(printed.low + printed.high) / 2], [truth], point, ["one point"])
+        low, high = fitted(printed.low, truth), fitted(printed.high, truth)
+        if low is None or high is None:
             found.notes.append("shape")
-        elif fitted(printed.low, truth) is not None:
-            one = type(printed)(fitted(printed.low, truth), fitted(printed.high, truth))
-            found.verdict = "right" if one.admits(truth) else "wrong"
-        return found
+            return found
+        if Printed(low, high).admits(truth):
+            found.verdict = "right"
+            return found
+        loss = self.problem.program.loss
+        return (self._repeated(found, point) if claim.target.of == loss else None) or found
 
     # ---- factors -------------------------------------------------------------------------------------------
 

@@ -139,13 +139,19 @@ def _times(ratio: float, sizes: dict[str, int]) -> str:
 
 
 def _offset(error: Error) -> Pattern | None:
+    """The right gradient and something the same everywhere, in the gradient itself or in the slope dy/dx."""
     difference = error.claimed - error.expected
     if len(difference) < 3 or not error.wrong.all():
         return None
-    mean = float(difference.mean())
-    if not _same(difference, np.full_like(difference, mean), error.slack):
-        return None
-    return Pattern("offset", f"the right gradient + {mean:.6g}, everywhere")
+    what = [("", np.ones_like(difference))]
+    if error.upstream is not None:
+        what.append((" times the upstream gradient", error.upstream.ravel()[error.places]))
+    for words, values in what:
+        amount = _ratio(difference, values, error.slack)
+        if amount is not None:
+            sign = "-" if amount < 0 else "+"
+            return Pattern("offset", f"the right gradient {sign} {abs(amount):.6g}{words}, everywhere")
+    return None
 
 
 # ---- the right numbers at other places ------------------------------------------------------------------

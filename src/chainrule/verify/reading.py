@@ -20,6 +20,7 @@ import numpy as np
 
 from chainrule.errors import ChainruleError, NotationError
 from chainrule.notation.language.builder import Builder, element, sizes
+from chainrule.notation.language.latex import Layers, claims_of
 from chainrule.notation.language.parser import Parser
 from chainrule.notation.language.syntax import (
     Applied,
@@ -61,13 +62,14 @@ class Reader:
 
     def __init__(self, text: str) -> None:
         self.source = Source(text)
+        plain, self.latex = without_latex(text)
         if len(text) > LARGEST:
             raise NotationError(f"the file has {len(text)} characters, more than {LARGEST}", line=1, column=1)
         self.names: dict[str, Expression] = {}
         self.pending: list[Pending] = []
         self.sizes: set[str] = set()
         self.statements: list[Statement] = []
-        self.parser = Parser(self.source, tokens(self.source), self.names)
+        self.parser = Parser(self.source, tokens(Source(plain)), self.names)
 
     def problem(self) -> Problem:
         self._section("given")
@@ -81,6 +83,9 @@ class Reader:
         program = Program(givens, tuple(self.statements), self._loss())
         self._section("claims")
         claimed = self._assignments(Rate, Name, Indexed)
+        layers = Layers(program.symbols, program.loss)
+        claimed += [one for line, text in self.latex.items() for one in claims_of(text, line, layers)]
+        claimed.sort(key=lambda assignment: assignment.line)
         if not claimed:
             raise self.source.error("nothing is claimed", self.parser.here, "Write what you derived: dL/dz2 = ...")
         return self._claims(program, claimed)
@@ -271,9 +276,8 @@ def target_of(source: Source, rates: Rates, syntax: Syntax) -> Target:
     Raises:
         NotationError: for what is not a derivative, or an element that it does not have.
     """
-    whole, places = syntax, None
-    if isinstance(whole, Indexed):
-        whole, places = whole.operand, whole.places
+    places = syntax.places if isinstance(syntax, Indexed) else None
+    whole = syntax.operand if isinstance(syntax, Indexed) else syntax
     if isinstance(whole, Name) and not whole.at.text.startswith("delta"):
         raise source.error(f"{whole.at} is not a derivative", whole.at, "A claim is dL/dNAME = formula.")
     if not isinstance(whole, Rate | Name):
@@ -311,6 +315,13 @@ class Pending:
     value: Array
     line: int
     seed: int | None = None
+
+
+def without_latex(text: str) -> tuple[str, dict[int, str]]:
+    """The text with empty lines for those in LaTeX, which are those with a backslash; and these, by their numbers."""
+    lines = text.split("\n")
+    latex = {i: line for i, line in enumerate(lines, start=1) if "\\" in line.split("#")[0]}
+    return "\n".join(["" if i in latex else line for i, line in enumerate(lines, start=1)]), latex
 
 
 def is_random(syntax: Syntax) -> TypeGuard[Applied]:

@@ -41,7 +41,8 @@ def _lines(result: DerivationResult, say: Words) -> Iterator[str]:
 def _claim_lines(claim: ClaimResult, say: Words) -> Iterator[str]:
     verdict = getattr(say.labels, claim.verdict)
     place = f"{say.labels.line} {claim.line}" if claim.line else ""
-    yield f"{MARKS[claim.verdict]} {verdict:<{_widest(say)}}  {place:<9}{claim.text}"
+    named = "" if claim.text.startswith(claim.name) or not claim.text.startswith("\\") else f"   [{claim.name}]"
+    yield f"{MARKS[claim.verdict]} {verdict:<{_widest(say)}}  {place:<9}{claim.text}{named}"
     for sentence in _explained(claim, say):
         yield f"      {sentence}"
 

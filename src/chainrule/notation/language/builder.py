@@ -39,6 +39,8 @@ OPERATORS = {
     "+": "add", "-": "sub", "*": "mul", "/": "div", "@": "matmul", "**": "pow",
     "<": "lt", "<=": "le", ">": "gt", ">=": "ge", "==": "eq", "!=": "ne",
 }  # fmt: skip
+BESIDE = "beside"
+"""The product of two factors that stand side by side in LaTeX: of matrices, or with a scalar."""
 ALIASES = {"sigma": "sigmoid", "max": "amax", "min": "amin", "ReLU": "relu", "ln": "log"}
 """Other spellings of operators."""
 
@@ -167,6 +169,8 @@ class Builder:
         symbol = syntax.at.text
         if isinstance(a, Number) and isinstance(b, Number) and a.shape == b.shape == () and symbol in ARITHMETIC:
             return self._folded(syntax.at, a, b)
+        if symbol == BESIDE:
+            return call("mul" if _is_scalar(a) or _is_scalar(b) else "matmul", a, b)
         if symbol == "@" and min(a.ndim, b.ndim) < 2:
             raise self.source.error("@ multiplies matrices; a scalar is multiplied by *", syntax.at)
         return call(OPERATORS[symbol], a, b)
@@ -398,6 +402,10 @@ def element(x: Expression, places: tuple[int | tuple[int | None, int | None], ..
             raise IndexOutOfRangeError(f"index {place} is outside an axis of size {n}; indices count from 0")
         key.append(slice(place % n, place % n + 1))
     return simplified(call("slice", x, key=tuple(key)))
+
+
+def _is_scalar(x: Expression) -> bool:
+    return all(n == 1 for n in x.shape)
 
 
 def _size(x: Expression) -> str:

@@ -169,7 +169,7 @@ class Parser:
         """dL/dz2 or d(z2)/d(a1), if it stands here."""
         words = [t.text for t in self.tokens[self.place : self.place + 9]]
         at = self.here
-        if len(words) > 8 and words[0] == "d" and [words[i] for i in (1, 3, 4, 5, 6, 8)] == list("()/") + ["d", *"()"]:
+        if len(words) > 8 and words[0] == "d" and [words[i] for i in (1, 3, 4, 5, 6, 8)] == [*"()/d()"]:
             self.place += 9
             return Rate(at, words[2], words[7])
         starts = len(words) > 2 and words[0][0] == "d" and words[1] == "/" and words[2][:1] == "d"
@@ -232,7 +232,8 @@ class Parser:
 
     def expect(self, text: str, otherwise: str, opened: Token | None = None) -> Token:
         if self.here.text != text:
-            raise self.source.error(f"{otherwise}: {self.here} stands there", opened or self.here)
+            what = otherwise if opened is not None else f"{otherwise}: {self.here} stands there"
+            raise self.source.error(what, opened or self.here)
         return self.take()
 
     def _nested(self, part: Callable[[], Syntax]) -> Syntax:

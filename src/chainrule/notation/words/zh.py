@@ -148,7 +148,12 @@ class Chinese:
         )  # fmt: skip
 
     def routes_add_up(self, weight: Part, count: int, total: Part) -> Prose:
-        return said("{weight} 通过 {count} 条路径影响损失；各路径的贡献相加得 {total}。", weight=weight, count=str(count), total=total)
+        return said(
+            "{weight} 通过 {count} 条路径影响损失；各路径的贡献相加得 {total}。",
+            weight=weight,
+            count=str(count),
+            total=total,
+        )
 
     def routes_left_out(self, count: int, share: Part) -> Prose:
         return said("另外 {count} 条路径合计贡献 {share}。", count=str(count), share=share)

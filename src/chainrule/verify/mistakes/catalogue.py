@@ -96,7 +96,7 @@ def _mistake(
 
 
 MISTAKES: tuple[Mistake, ...] = (
-    # ---- the slope of an activation ---------------------------------------------------------------------------
+    # ---- the slope of an activation --------------------------------------------------------------------------------------
     _mistake(
         "activation for its derivative", "用激活值代替激活函数的导数",
         ("The activation a stands where its derivative f'(z) belongs.", "在应当写导数 f'(z) 的地方写了激活值 a。"),
@@ -152,7 +152,22 @@ MISTAKES: tuple[Mistake, ...] = (
         ("dp_k/dz_j = p_k (1{k=j} - p_j): the cross terms belong to the sum.", "dp_k/dz_j = p_k (1{k=j} - p_j)：求和中包含交叉项。"),
         example(CLASSES, "dL/dz = dL/dp * p * (1 - p)"), sums.softmax_as_elementwise, common=True,
     ),
-    # ---- matrix products ------------------------------------------------------------------------------------------
+    _mistake(
+        "log of the wrong thing", "对数取错了对象",
+        ("The logarithm, or its derivative 1/p, is taken of something else.", "对数或其导数 1/p 取错了对象。"),
+        "-t / z", "-t / p", "p/z",
+        ("log p has the derivative 1/p, with p the probability in the loss.", "log p 的导数是 1/p，p 是损失中的概率。"),
+        example(CLASSES, "dL/dp = -t / z"), slopes.log_of_the_wrong_thing,
+    ),
+    # ---- matrix products -------------------------------------------------------------------------------------------------
+    _mistake(
+        "swapped factors", "因子次序颠倒",
+        ("The factors of a matrix product stand in the wrong order.", "矩阵乘积的因子次序颠倒。"),
+        "dL/dz2.T @ W2", "W2.T @ dL/dz2", ("an error of shape, or the transpose", "形状不符，或为转置"),
+        ("A matrix product does not commute: the matrix of dz/da stands where the chain rule puts it.",
+         "矩阵乘积不可交换：dz/da 的矩阵按链式法则的位置书写。"),
+        example(ONE_SAMPLE, "dL/da1 = dL/dz2.T @ W2"), products.swapped_factors, common=True,
+    ),
     _mistake(
         "missing transpose", "缺少转置",
         ("A matrix is not transposed that should be, or the other way round.", "该转置的矩阵没有转置，或相反。"),
@@ -168,43 +183,21 @@ MISTAKES: tuple[Mistake, ...] = (
         ("dL/dW has the shape of W: rows as delta, columns as a.", "dL/dW 与 W 同形：行数同 delta，列数同 a。"),
         example(ONE_SAMPLE, "dL/dW1 = x @ dL/dz1.T"), products.outer_product_in_the_wrong_order,
     ),
-    _mistake(
-        "swapped factors", "因子次序颠倒",
-        ("The factors of a matrix product stand in the wrong order.", "矩阵乘积的因子次序颠倒。"),
-        "dL/dz2.T @ W2", "W2.T @ dL/dz2", ("an error of shape, or the transpose", "形状不符，或为转置"),
-        ("A matrix product does not commute: the matrix of dz/da stands where the chain rule puts it.",
-         "矩阵乘积不可交换：dz/da 的矩阵按链式法则的位置书写。"),
-        example(ONE_SAMPLE, "dL/da1 = dL/dz2.T @ W2"), products.swapped_factors, common=True,
-    ),
-    _mistake(
-        "elementwise for matrix product", "用逐元素乘积代替矩阵乘积",
-        ("* stands where @ belongs.", "应当写 @ 的地方写了 *。"),
-        "W2.T * dL/dz2.T", "W2.T @ dL/dz2", ("the terms are not added up", "各项没有相加"),
-        ("dz/da is a matrix: multiply with @, which sums over the neurons.", "dz/da 是矩阵：用 @ 相乘，它对神经元求和。"),
-        example(ONE_SAMPLE, "dL/da1 = W2.T * dL/dz2.T"), products.elementwise_for_matrix_product,
-    ),
-    _mistake(
-        "diag forgotten", "漏掉 diag",
-        ("The derivatives of an elementwise function are multiplied as a matrix, without diag.",
-         "逐元素函数的导数被当作矩阵相乘，漏了 diag。"),
-        "(a2 - t) @ sigmoid'(z2).T", "diag(sigmoid'(z2)) @ (a2 - t)", ("a matrix for a column", "得到矩阵而不是列向量"),
-        ("Multiply elementwise, or by diag(f'(z)).", "逐元素相乘，或乘以 diag(f'(z))。"),
-        example(ONE_SAMPLE, "dL/dz2 = (a2 - t) @ sigmoid'(z2).T"), products.diag_forgotten,
-    ),
-    _mistake(
-        "matrix product for elementwise", "用矩阵乘积代替逐元素乘积",
-        ("@ stands where * belongs.", "应当写 * 的地方写了 @。"),
-        "(-t / p).T @ log(p)", "(-t / p) * log(p)", ("one number, or a matrix, for a column", "得到一个数或矩阵而不是列向量"),
-        ("An elementwise function has an elementwise derivative: multiply with *.", "逐元素函数的导数也逐元素：用 * 相乘。"),
-        example(CLASSES, "dL/dp = -t.T @ (1 / p)"), products.matrix_product_for_elementwise,
-    ),
-    # ---- sums ------------------------------------------------------------------------------------------------------
+    # ---- sums ------------------------------------------------------------------------------------------------------------
     _mistake(
         "missing sum over the batch", "漏掉对样本求和",
         ("The contributions of the samples are not added up.", "各样本的贡献没有相加。"),
         "dL/dZ2", "sum(dL/dZ2, axis=1)", ("an error of shape, or one sample's share", "形状不符，或只有一个样本的贡献"),
         ("A parameter serves every sample: sum over the batch.", "参数作用于每个样本：对批求和。"),
         example(BATCH, "dL/db2 = dL/dZ2"), sums.missing_sum_over_the_batch, common=True,
+    ),
+    _mistake(
+        "missing sum over neurons", "漏掉对神经元求和",
+        ("One neuron of the next layer is taken for all of them.", "只取了下一层的一个神经元。"),
+        "W2[0, :].T * dL/dz2[0]", "W2.T @ dL/dz2", ("one term of the sum", "只有求和中的一项"),
+        ("A neuron acts through every neuron of the next layer, and the effects add up.",
+         "一个神经元通过下一层的每个神经元起作用，各项相加。"),
+        example(ONE_SAMPLE, "dL/da1 = W2[0:1, :].T @ dL/dz2[0:1, :]"), sums.missing_sum_over_neurons,
     ),
     _mistake(
         "missing sum over a broadcast axis", "漏掉对广播轴求和",
@@ -214,14 +207,6 @@ MISTAKES: tuple[Mistake, ...] = (
         ("Stretching forward is a sum backward: the gradient has the shape of the quantity.",
          "前向广播，反向求和：梯度与该量同形。"),
         example(SCALE, "dL/dg = dL/dy * x"), sums.missing_sum_over_a_broadcast_axis,
-    ),
-    _mistake(
-        "missing sum over neurons", "漏掉对神经元求和",
-        ("One neuron of the next layer is taken for all of them.", "只取了下一层的一个神经元。"),
-        "W2[0, :].T * dL/dz2[0]", "W2.T @ dL/dz2", ("one term of the sum", "只有求和中的一项"),
-        ("A neuron acts through every neuron of the next layer, and the effects add up.",
-         "一个神经元通过下一层的每个神经元起作用，各项相加。"),
-        example(ONE_SAMPLE, "dL/da1 = W2[0:1, :].T @ dL/dz2[0:1, :]"), sums.missing_sum_over_neurons,
     ),
     _mistake(
         "missing sum over time", "漏掉对时间求和",
@@ -245,7 +230,30 @@ MISTAKES: tuple[Mistake, ...] = (
         ("Each use of a quantity contributes once.", "每次使用只贡献一次。"),
         example(RESIDUAL, "dL/da = dL/dy + 2 * W.T @ dL/dz"), routes.double_counting,
     ),
-    # ---- one quantity for another ------------------------------------------------------------------------------------
+    # ---- elementwise and matrix products ---------------------------------------------------------------------------------
+    _mistake(
+        "elementwise for matrix product", "用逐元素乘积代替矩阵乘积",
+        ("* stands where @ belongs.", "应当写 @ 的地方写了 *。"),
+        "W2.T * dL/dz2.T", "W2.T @ dL/dz2", ("the terms are not added up", "各项没有相加"),
+        ("dz/da is a matrix: multiply with @, which sums over the neurons.", "dz/da 是矩阵：用 @ 相乘，它对神经元求和。"),
+        example(ONE_SAMPLE, "dL/da1 = W2.T * dL/dz2.T"), products.elementwise_for_matrix_product,
+    ),
+    _mistake(
+        "diag forgotten", "漏掉 diag",
+        ("The derivatives of an elementwise function are multiplied as a matrix, without diag.",
+         "逐元素函数的导数被当作矩阵相乘，漏了 diag。"),
+        "(a2 - t) @ sigmoid'(z2).T", "diag(sigmoid'(z2)) @ (a2 - t)", ("a matrix for a column", "得到矩阵而不是列向量"),
+        ("Multiply elementwise, or by diag(f'(z)).", "逐元素相乘，或乘以 diag(f'(z))。"),
+        example(ONE_SAMPLE, "dL/dz2 = (a2 - t) @ sigmoid'(z2).T"), products.diag_forgotten,
+    ),
+    _mistake(
+        "matrix product for elementwise", "用矩阵乘积代替逐元素乘积",
+        ("@ stands where * belongs.", "应当写 * 的地方写了 @。"),
+        "(-t / p).T @ log(p)", "(-t / p) * log(p)", ("one number, or a matrix, for a column", "得到一个数或矩阵而不是列向量"),
+        ("An elementwise function has an elementwise derivative: multiply with *.", "逐元素函数的导数也逐元素：用 * 相乘。"),
+        example(CLASSES, "dL/dp = -t.T @ (1 / p)"), products.matrix_product_for_elementwise,
+    ),
+    # ---- one quantity for another ----------------------------------------------------------------------------------------
     _mistake(
         "target for prediction", "用目标值代替预测值",
         ("The target stands where the prediction belongs.", "应当写预测值的地方写了目标值。"),
@@ -267,6 +275,13 @@ MISTAKES: tuple[Mistake, ...] = (
         ("none; an error of shape unless the layers agree", "无固定比值；各层不同形时形状不符"),
         ("Back from layer l+1 to l goes W of layer l+1.", "从第 l+1 层传回第 l 层用第 l+1 层的 W。"),
         example(SQUARE, "dL/dz2 = (W2.T @ dL/dz3) * sigmoid'(z2)"), symbols.weight_of_the_wrong_layer, common=True,
+    ),
+    _mistake(
+        "formula of a at z", "把关于 a 的公式代入了 z",
+        ("z is put into the formula in a: z * (1 - z).", "把 z 代入了关于 a 的公式：z * (1 - z)。"),
+        "(W2.T @ dL/dz2) * z1 * (1 - z1)", "(W2.T @ dL/dz2) * a1 * (1 - a1)", "z(1 - z)/(a(1 - a))",
+        ("a * (1 - a) is sigmoid'(z) written with a = sigmoid(z).", "a * (1 - a) 是用 a = sigmoid(z) 写出的 sigmoid'(z)。"),
+        example(ONE_SAMPLE, "dL/dz1 = (W2.T @ dL/dz2) * z1 * (1 - z1)"), slopes.formula_in_z,
     ),
     _mistake(
         "z for a", "用 z 代替 a",
@@ -292,25 +307,11 @@ MISTAKES: tuple[Mistake, ...] = (
         example(ONE_SAMPLE, "dL/dz1 = (W2.T @ dL/dz2) * z1"), slopes.pre_activation_for_the_derivative,
     ),
     _mistake(
-        "formula of a at z", "把关于 a 的公式代入了 z",
-        ("z is put into the formula in a: z * (1 - z).", "把 z 代入了关于 a 的公式：z * (1 - z)。"),
-        "(W2.T @ dL/dz2) * z1 * (1 - z1)", "(W2.T @ dL/dz2) * a1 * (1 - a1)", "z(1 - z)/(a(1 - a))",
-        ("a * (1 - a) is sigmoid'(z) written with a = sigmoid(z).", "a * (1 - a) 是用 a = sigmoid(z) 写出的 sigmoid'(z)。"),
-        example(ONE_SAMPLE, "dL/dz1 = (W2.T @ dL/dz2) * z1 * (1 - z1)"), slopes.formula_in_z,
-    ),
-    _mistake(
         "derivative of the wrong quantity", "用了别的量的导数",
         ("The upstream derivative is that of another quantity, or of another layer.", "上游导数是另一个量或另一层的导数。"),
         "dL/dz3 @ x.T", "dL/dz1 @ x.T", "dL/dz3 / dL/dz1",
         ("The chain starts at what reads the quantity: dL/dW1 at dL/dz1.", "链从读取该量的量开始：dL/dW1 从 dL/dz1 开始。"),
         example(SQUARE, "dL/dW1 = dL/dz3 @ x.T"), symbols.derivative_of_the_wrong_quantity,
-    ),
-    _mistake(
-        "index off by one", "下标差一",
-        ("An index is off by one: the neighbour of an element, or of a layer.", "下标差一：取了相邻的元素或相邻的层。"),
-        "[a1[1], a1[2], a1[0]]", "a1", ("the values of a neighbour", "相邻元素的值"),
-        ("Write down one element of the sum with its indices.", "写出求和中带下标的一项。"),
-        example(SQUARE, "dL/dW2 = dL/dz2 @ [a1[1], a1[2], a1[0]].T"), symbols.index_off_by_one,
     ),
     _mistake(
         "forgotten bias", "漏掉偏置",
@@ -327,14 +328,7 @@ MISTAKES: tuple[Mistake, ...] = (
          "所有导数都属于前向传播时的权重：最后再更新。"),
         example(ONE_SAMPLE, "dL/da1 = (W2 - 0.1 * dL/dW2).T @ dL/dz2"), symbols.weights_after_the_update,
     ),
-    _mistake(
-        "log of the wrong thing", "对数取错了对象",
-        ("The logarithm, or its derivative 1/p, is taken of something else.", "对数或其导数 1/p 取错了对象。"),
-        "-t / z", "-t / p", "p/z",
-        ("log p has the derivative 1/p, with p the probability in the loss.", "log p 的导数是 1/p，p 是损失中的概率。"),
-        example(CLASSES, "dL/dp = -t / z"), slopes.log_of_the_wrong_thing,
-    ),
-    # ---- signs, factors, numbers --------------------------------------------------------------------------------------
+    # ---- signs, factors, numbers -----------------------------------------------------------------------------------------
     _mistake(
         "wrong sign", "符号错误",
         ("Minus for plus, or plus for minus.", "正负号写反。"),
@@ -378,6 +372,13 @@ MISTAKES: tuple[Mistake, ...] = (
         example(BATCH, "dL/db2 = mean(dL/dZ2, axis=1)"), sums.mean_for_sum,
     ),
     _mistake(
+        "mean over the wrong axis", "对错误的轴取平均",
+        ("Divided by the size of another axis than the loss's mean is over.", "除以了另一轴的大小，而不是损失取平均的个数。"),
+        "2/5 * (Z2 - T)", "2/15 * (Z2 - T)", "n/m",
+        ("Divide by the number of elements that the mean is over.", "除以取平均的元素个数。"),
+        example(BATCH, "dL/dZ2 = 2/5 * (Z2 - T)"), factors.mean_over_wrong_axis, is_number=True,
+    ),
+    _mistake(
         "factor n", "多了因子 n",
         ("n times the right value, n the size of an axis.", "是正确值的 n 倍，n 是某一轴的大小。"),
         "5 * dL/dZ2 @ A1.T", "dL/dZ2 @ A1.T", "n",
@@ -392,20 +393,13 @@ MISTAKES: tuple[Mistake, ...] = (
         example(BATCH, "dL/dZ1 = (W2.T @ dL/dZ2) * (Z1 > 0) / 5"), factors.factor_over_n, is_number=True,
     ),
     _mistake(
-        "mean over the wrong axis", "对错误的轴取平均",
-        ("Divided by the size of another axis than the loss's mean is over.", "除以了另一轴的大小，而不是损失取平均的个数。"),
-        "2/5 * (Z2 - T)", "2/15 * (Z2 - T)", "n/m",
-        ("Divide by the number of elements that the mean is over.", "除以取平均的元素个数。"),
-        example(BATCH, "dL/dZ2 = 2/5 * (Z2 - T)"), factors.mean_over_wrong_axis, is_number=True,
-    ),
-    _mistake(
         "sum over the wrong axis", "对错误的轴求和",
         ("The sum is over another axis than the batch.", "求和没有沿着样本轴。"),
         "sum(dL/dZ2, axis=0)", "sum(dL/dZ2, axis=1)", ("an error of shape unless square", "非方阵时形状不符"),
         ("Sum over the samples; the features stay.", "对样本求和，特征保留。"),
         example(BATCH, "dL/db2 = sum(dL/dZ2, axis=0)"), sums.sum_over_the_wrong_axis,
     ),
-    # ---- the loss -------------------------------------------------------------------------------------------------------
+    # ---- the loss --------------------------------------------------------------------------------------------------------
     _mistake(
         "loss derivative forgotten", "漏掉损失的导数",
         ("The backward pass starts with 1 at the output instead of the derivative of the loss.",
@@ -436,12 +430,13 @@ MISTAKES: tuple[Mistake, ...] = (
          "链上每一环只贡献一个因子；dL/dz2 已含 sigmoid'(z2)。"),
         example(ONE_SAMPLE, "dL/dz2 = dL/da2 * sigmoid'(z2)**2"), factors.factor_twice,
     ),
+    # ---- indices ---------------------------------------------------------------------------------------------------------
     _mistake(
-        "divided instead of multiplied", "该乘的写成了除",
-        ("A factor is divided by where one multiplies, or the other way round.", "该乘的因子写成了除，或相反。"),
-        "dL/da2 / sigmoid'(z2)", "dL/da2 * sigmoid'(z2)", "1/f'(z)^2",
-        ("dL/dz = dL/da * da/dz: the links multiply.", "dL/dz = dL/da * da/dz：各环相乘。"),
-        example(ONE_SAMPLE, "dL/dz2 = dL/da2 / sigmoid'(z2)"), factors.divided_by_factor,
+        "index off by one", "下标差一",
+        ("An index is off by one: the neighbour of an element, or of a layer.", "下标差一：取了相邻的元素或相邻的层。"),
+        "[a1[1], a1[2], a1[0]]", "a1", ("the values of a neighbour", "相邻元素的值"),
+        ("Write down one element of the sum with its indices.", "写出求和中带下标的一项。"),
+        example(SQUARE, "dL/dW2 = dL/dz2 @ [a1[1], a1[2], a1[0]].T"), symbols.index_off_by_one,
     ),
     _mistake(
         "wrong quantity", "用了别的量",

@@ -47,19 +47,6 @@ def factor_twice(site: Site) -> Iterator[Mutation]:
                 yield Mutation(f * part)
 
 
-def divided_by_factor(site: Site) -> Iterator[Mutation]:
-    """Divided where one multiplies, or the other way round."""
-    f = site.formula
-    if is_call(f, "mul"):
-        a, b = f.parts
-        if not isinstance(b, Number):
-            yield Mutation(a / b)
-        if not isinstance(a, Number):
-            yield Mutation(b / a)
-    elif is_call(f, "div") and not isinstance(f.parts[1], Number):
-        yield Mutation(f.parts[0] * f.parts[1])
-
-
 def wrong_sign(site: Site) -> Iterator[Mutation]:
     """Plus for minus, minus for plus, or the whole step negated."""
     f = site.formula

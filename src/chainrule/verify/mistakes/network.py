@@ -15,25 +15,23 @@ from typing import Any
 
 from chainrule import shapes
 from chainrule.ops.op import Op
-from chainrule.symbolic.differentiate import has_slope
-from chainrule.symbolic.expression import Call, Expression, Symbol, call, symbols, walk
+from chainrule.symbolic.differentiate import cotangents, has_slope
+from chainrule.symbolic.expression import Call, Expression, Number, Symbol, call, symbols, walk
 from chainrule.symbolic.program import Derivation, Program, Statement
 from chainrule.symbolic.simplify import is_call
 
 ACTIVATIONS = ("sigmoid", "tanh", "relu", "softplus", "silu", "gelu", "elu", "leaky_relu")
 """The activation functions whose derivatives are confused with each other."""
 
-NOT_ACTIVATIONS = frozenset(("neg", "square", "sqrt", "log", "exp", "abs", "reciprocal"))
-"""Elementwise functions that losses are written with."""
-
 
 @dataclass(frozen=True)
 class Activation:
-    """A statement a = f(z): `symbol` is a, `at` is z."""
+    """A statement a = f(z) that works element by element: `slope` is f'(z), `op` the function if it is one operator."""
 
     symbol: Symbol
-    at: Expression
-    op: Op
+    at: Symbol
+    slope: Expression
+    op: Op | None
     params: tuple[tuple[str, Any], ...]
 
 
@@ -49,12 +47,18 @@ class Network:
 
     @cached_property
     def activations(self) -> tuple[Activation, ...]:
-        """The statements that apply an elementwise activation function, in order."""
+        """The statements that apply a function element by element to one quantity, in order."""
         found = []
         for statement in self.program.statements:
             f = statement.formula
-            if isinstance(f, Call) and has_slope(f.op) and f.op.name not in NOT_ACTIVATIONS:
-                found.append(Activation(statement.symbol, f.parts[0], f.op, f.params))
+            read = list(symbols(f).values())
+            if len(read) != 1 or read[0].shape != f.shape or not _is_elementwise(f):
+                continue
+            (z,) = read
+            slope = cotangents(f, Number(1, f.shape), [z.name], statement.symbol).get(z.name)
+            if slope is not None and not isinstance(slope, Number):
+                own = isinstance(f, Call) and has_slope(f.op)
+                found.append(Activation(statement.symbol, z, slope, f.op if own else None, f.params if own else ()))
         return tuple(found)
 
     @cached_property
@@ -76,7 +80,7 @@ class Network:
     @cached_property
     def before(self) -> dict[str, Symbol]:
         """The pre-activation z of each activation a, by the name of a, where z is a quantity of the program."""
-        found = {a.symbol.name: a.at for a in self.activations if isinstance(a.at, Symbol)}
+        found = {a.symbol.name: a.at for a in self.activations}
         return found | {s.name: s.formula.parts[0] for s in self.softmaxes.values()}  # type: ignore[dict-item]
 
     @cached_property
@@ -97,6 +101,15 @@ class Network:
                 left = self._is_computed(b)
             found.append((a, b) if left else (b, a))
         return tuple([(_under_transpose(weight), _under_transpose(x)) for weight, x in found])
+
+    @cached_property
+    def passed_on(self) -> dict[str, Symbol]:
+        """What flows through the network: inputs, activations, and all that is computed from them, by name."""
+        found = {name: s for name, s in self.program.symbols.items() if name not in self.givens}
+        fed = [x.name for _, x in self.products if isinstance(x, Symbol)]
+        found |= {name: self.program.symbols[name] for name in fed}
+        found |= {name: g for g in self.program.givens for name in [g.name] if self._is_input(g)}
+        return {name: s for name, s in found.items() if name != self.program.loss and name not in self.weights}
 
     @cached_property
     def weights(self) -> dict[str, Symbol]:
@@ -184,11 +197,18 @@ class Network:
 
     def layers_apart(self, a: Symbol, b: Symbol) -> int:
         """How many places apart two quantities of a kind stand in the order of the program."""
-        for kind in (self.weights, {**self.data, **self.outputs}, self.before):
+        fed = [x.name for _, x in self.products if isinstance(x, Symbol)]
+        for kind in (self.weights, {z.name for z in self.before.values()}, fed, self.outputs):
             order = [name for name in self.program.symbols if name in kind]
             if a.name in order and b.name in order:
                 return abs(order.index(a.name) - order.index(b.name))
         return 0
+
+    def _is_input(self, given: Symbol) -> bool:
+        """True for a given from which what a weight multiplies is computed by itself, such as x in u = 3 x."""
+        fed = {x.name for _, x in self.products if isinstance(x, Symbol)}
+        users = self.program.users[given.name]
+        return any(user.name in fed and user.formula.shape == given.shape for user in users)
 
     def _is_computed(self, formula: Expression) -> bool:
         return any(name not in self.givens for name in symbols(formula))
@@ -225,6 +245,13 @@ def _without_bias(formula: Expression, network: Network) -> Expression | None:
         bare = _without_bias(formula.parts[0], network)
         return None if bare is None else formula.with_parts((bare,))
     return None
+
+
+def _is_elementwise(formula: Expression) -> bool:
+    return isinstance(formula, Call) and all(
+        isinstance(f, Symbol | Number) or (isinstance(f, Call) and f.op.kind.name == "elementwise")
+        for f in walk(formula)
+    )
 
 
 def _mean_counts(formula: Expression) -> Iterator[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import reduce
+from typing import Literal
 
 from chainrule.symbolic.expression import Expression, Number, Symbol, replaced, symbols
 from chainrule.symbolic.simplify import is_call
@@ -17,7 +18,7 @@ def overwritten_instead_of_added(site: Site) -> Iterator[Mutation]:
 
 def missing_sum_over_time(site: Site) -> Iterator[Mutation]:
     """The contribution of some time steps alone, for a parameter that every step reads in the same way."""
-    if site.is_step and _is_shared(site):
+    if site.is_step and reads_alike(site) == "time":
         yield from overwritten_instead_of_added(site)
 
 
@@ -57,11 +58,20 @@ def _sum(terms: list[Expression]) -> Expression:
     return reduce(lambda a, b: a + b, terms)
 
 
-def _is_shared(site: Site) -> bool:
-    """True if several statements of the same structure read the quantity, as the steps of a recurrence do."""
-    users = [s for s in site.network.program.users[site.quantity] if s.name in site.network.program.reaching]
-    structures = {_structure(s.formula, site.quantity) for s in users}
-    return len(users) > 1 and len(structures) < len(users)
+def reads_alike(site: Site) -> Literal["time", "neurons", ""]:
+    """What the statements that read a quantity are, if several of them have the same structure.
+
+    "time" where one of them leads to the next, as the steps of a recurrence do, "neurons" where none does.
+    """
+    program = site.network.program
+    users = [s for s in program.users[site.quantity] if s.name in program.reaching]
+    if len({_structure(s.formula, site.quantity) for s in users}) == len(users):
+        return ""
+    behind: dict[str, set[str]] = {}
+    for statement in program.statements:
+        read = symbols(statement.formula).keys()
+        behind[statement.name] = set(read).union(*[behind.get(name, set()) for name in read])
+    return "time" if any(a.name in behind[b.name] for a in users for b in users) else "neurons"
 
 
 def _structure(f: Expression, keep: str) -> Expression:

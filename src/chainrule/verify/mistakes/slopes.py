@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from chainrule.ops.catalogue import CATALOGUE
 from chainrule.symbolic.differentiate import slope_of
-from chainrule.symbolic.expression import Expression, Slope, Symbol, call, replaced, symbols
-from chainrule.verify.mistakes.network import ACTIVATIONS
+from chainrule.symbolic.expression import Call, Expression, Number, Slope, Symbol, call, replaced, symbols
+from chainrule.verify.mistakes.network import ACTIVATIONS, Activation
 from chainrule.verify.mistakes.site import Mutation, Site
 
 
@@ -16,12 +16,16 @@ def activation_for_its_derivative(site: Site) -> Iterator[Mutation]:
     f = site.formula
     if isinstance(f, Slope):
         yield Mutation(site.network.result(f.op, f.at, f.params))
+    for a in _written_out(site):
+        yield Mutation(_from_above(site, a) * a.symbol)
 
 
 def pre_activation_for_the_derivative(site: Site) -> Iterator[Mutation]:
     """z for sigma'(z)."""
     if isinstance(site.formula, Slope):
         yield Mutation(site.formula.at)
+    for a in _written_out(site):
+        yield Mutation(_from_above(site, a) * a.at)
 
 
 def at_the_activation(site: Site) -> Iterator[Mutation]:
@@ -29,6 +33,8 @@ def at_the_activation(site: Site) -> Iterator[Mutation]:
     f = site.formula
     if isinstance(f, Slope):
         yield Mutation(slope_of(f.op, site.network.result(f.op, f.at, f.params), dict(f.params)))
+    for a in _written_out(site):
+        yield Mutation(_from_above(site, a) * replaced(a.slope, {a.at.name: a.symbol}))
 
 
 def at_the_wrong_layer(site: Site) -> Iterator[Mutation]:
@@ -37,9 +43,15 @@ def at_the_wrong_layer(site: Site) -> Iterator[Mutation]:
     if isinstance(f, Slope):
         for a in site.network.activations:
             if a.at != f.at:
-                yield Mutation(slope_of(a.op, a.at, dict(a.params), a.symbol))
-                if a.op is not f.op:
-                    yield Mutation(slope_of(f.op, a.at, dict(f.params)))
+                yield Mutation(a.slope)
+        for z in site.network.before.values():
+            if z != f.at:
+                yield Mutation(slope_of(f.op, z, dict(f.params)))
+    for here in _written_out(site):
+        for a in site.network.activations:
+            if a.at != here.at:
+                yield Mutation(_from_above(site, here) * a.slope)
+                yield Mutation(_from_above(site, here) * replaced(here.slope, {here.at.name: a.at}))
 
 
 def of_another_activation(site: Site) -> Iterator[Mutation]:
@@ -65,10 +77,9 @@ def formula_in_z(site: Site) -> Iterator[Mutation]:
 def log_of_the_wrong_thing(site: Site) -> Iterator[Mutation]:
     """log z or log t for log p, and 1/z or 1/t for its derivative 1/p."""
     f = site.formula
-    at = f.at if isinstance(f, Slope) and f.op.name == "log" else None
-    if at is not None:
-        yield from (Mutation(slope_of(CATALOGUE["log"], other, {})) for other in _others(site, at))
-    elif getattr(f, "op", None) is CATALOGUE["log"]:
+    if isinstance(f, Slope) and f.op.name == "log":
+        yield from (Mutation(slope_of(f.op, other, {})) for other in _others(site, f.at))
+    elif isinstance(f, Call) and f.op.name == "log":
         yield from (Mutation(call("log", other)) for other in _others(site, f.parts[0]))
 
 
@@ -78,3 +89,20 @@ def _others(site: Site, at: Expression) -> Iterator[Expression]:
         if s != at and s.shape == at.shape and not site.network.is_derivative(s):
             yield s
             yield 1 - s
+
+
+def _written_out(site: Site) -> Iterator[Activation]:
+    """The activation whose slope a whole step is a product with, where the step does not show it as f'(z): 2 z."""
+    if site.is_step:
+        for a in site.network.activations:
+            if a.at.name == site.quantity and not isinstance(a.slope, Slope):
+                routes = site.network.derivation.routes(site.quantity)
+                if list(routes) == [a.symbol.name]:
+                    yield a
+
+
+def _from_above(site: Site, a: Activation) -> Expression:
+    """What arrives at the activation: its derivative, or 1 for the loss itself."""
+    if a.symbol.name == site.network.program.loss:
+        return Number(1, a.symbol.shape)
+    return site.network.derivation.named(a.symbol.name)

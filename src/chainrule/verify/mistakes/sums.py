@@ -8,7 +8,8 @@ from fractions import Fraction
 from chainrule import shapes
 from chainrule.symbolic.expression import Call, Expression, Number, call
 from chainrule.symbolic.simplify import is_call
-from chainrule.verify.mistakes.products import turned
+from chainrule.verify.mistakes.products import elementwise_for_matrix_product, turned
+from chainrule.verify.mistakes.routes import overwritten_instead_of_added, reads_alike
 from chainrule.verify.mistakes.site import Mutation, Site
 
 TERMS = 4
@@ -27,7 +28,7 @@ def missing_sum_over_the_batch(site: Site) -> Iterator[Mutation]:
 
 def missing_sum_over_a_broadcast_axis(site: Site) -> Iterator[Mutation]:
     """What was stretched over an axis receives a sum over it; without the sum, the shape is that of the result."""
-    if _is_sum(site.formula):
+    if _is_sum(site.formula) and site.quantity not in site.network.softmaxes:
         yield from _unsummed(site.formula)
 
 
@@ -36,6 +37,11 @@ def missing_sum_over_neurons(site: Site) -> Iterator[Mutation]:
     f = site.formula
     if is_call(f, "matmul") and site.quantity not in site.network.weights:
         yield from _one_term_each(f)
+        yield from elementwise_for_matrix_product(site)
+    elif _is_sum(f) and site.quantity in site.network.softmaxes:
+        yield from _unsummed(f)
+    elif site.is_step and reads_alike(site) == "neurons":
+        yield from overwritten_instead_of_added(site)
 
 
 def sum_over_the_wrong_axis(site: Site) -> Iterator[Mutation]:

@@ -35,7 +35,7 @@ def exchanged(site: Site, role: Role) -> Iterator[Mutation]:
 
 
 def previous_activation_of_the_wrong_layer(site: Site) -> Iterator[Mutation]:
-    return exchanged(site, _another_activation)
+    return exchanged(site, ROLES["previous activation of the wrong layer"])
 
 
 def weight_of_the_wrong_layer(site: Site) -> Iterator[Mutation]:
@@ -47,11 +47,11 @@ def derivative_of_the_wrong_quantity(site: Site) -> Iterator[Mutation]:
 
 
 def z_for_a(site: Site) -> Iterator[Mutation]:
-    return exchanged(site, lambda net, s, other: net.before.get(s.name) == other)
+    return exchanged(site, _own_pre_activation)
 
 
 def a_for_z(site: Site) -> Iterator[Mutation]:
-    return exchanged(site, lambda net, s, other: net.before.get(other.name) == s)
+    return exchanged(site, _own_activation)
 
 
 def target_for_prediction(site: Site) -> Iterator[Mutation]:
@@ -90,12 +90,30 @@ def forgotten_bias(site: Site) -> Iterator[Mutation]:
 def weights_after_the_update(site: Site) -> Iterator[Mutation]:
     """W - lr dL/dW where the W of the forward pass belongs."""
     f = site.formula
-    if isinstance(f, Symbol) and f.name in site.network.weights:
-        rate = Symbol("lr")
-        yield Mutation(f - rate * site.network.derivation.named(f.name), unknown=rate)
+    network = site.network
+    if isinstance(f, Symbol) and f.name in network.givens and f.name not in network.targets:
+        step = network.derivation.named(f.name)
+        rate = Symbol("<rate>")
+        yield Mutation(f - rate * step, unknown=rate)
+        for given in network.program.givens:
+            if not given.shape and given != f:
+                yield Mutation(f - given * step)
+
+
+def names(network: Network, right: Symbol, wrong: Symbol) -> list[str]:
+    """What it is called to write one quantity for another."""
+    return [name for name, role in ROLES.items() if role(network, right, wrong)]
 
 
 # ---- roles ----------------------------------------------------------------------------------------------------
+
+
+def _own_pre_activation(network: Network, s: Symbol, other: Symbol) -> bool:
+    return network.before.get(s.name) == other
+
+
+def _own_activation(network: Network, s: Symbol, other: Symbol) -> bool:
+    return network.before.get(other.name) == s
 
 
 def _another_derivative(network: Network, s: Symbol, other: Symbol) -> bool:
@@ -107,12 +125,12 @@ def _another_weight(network: Network, s: Symbol, other: Symbol) -> bool:
 
 
 def _another_activation(network: Network, s: Symbol, other: Symbol) -> bool:
-    passed_on = {**network.data, **network.outputs}
-    return s.name in passed_on and other.name in passed_on and s.name not in network.weights
+    own = network.before.get(s.name) == other or network.before.get(other.name) == s
+    return s.name in network.passed_on and other.name in network.passed_on and not own
 
 
 def _target(network: Network, s: Symbol, other: Symbol) -> bool:
-    return (s.name in network.predictions or s.name in network.outputs) and other.name in network.targets
+    return s.name in network.passed_on and other.name in network.targets
 
 
 def _next_layer(network: Network, s: Symbol, other: Symbol) -> bool:
@@ -137,3 +155,16 @@ def _neighbours(f: object) -> Iterator[tuple[object, ...]]:
             for by in (-1, 1):
                 if start + by >= 0 and stop + by <= shape[axis]:
                     yield (*key[:axis], slice(start + by, stop + by), *key[axis + 1 :])
+
+
+ROLES: dict[str, Role] = {
+    "target for prediction": _target,
+    "previous activation of the wrong layer": _another_activation,
+    "W of the wrong layer": _another_weight,
+    "z for a": _own_pre_activation,
+    "a for z": _own_activation,
+    "derivative of the wrong quantity": _another_derivative,
+    "wrong quantity": _none_of_these,
+    "index off by one": _next_layer,
+}
+"""The mistakes that write one quantity for another, by name."""

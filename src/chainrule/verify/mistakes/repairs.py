@@ -1,0 +1,226 @@
+"""What a claim as written would be without a mistake: its own formula, changed at one place.
+
+A mutation of the right step cannot show a slip in a spelling of one's own: in one term of a product multiplied out, in
+exp(-z)/(1 + exp(-z))^2, in a product whose shapes do not fit. There the claim's formula is mended instead: if one
+change makes it right on every draw, the change says what was wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from chainrule.errors import ChainruleError
+from chainrule.symbolic.differentiate import slope_of
+from chainrule.symbolic.evaluate import evaluate
+from chainrule.symbolic.expression import Call, Expression, Number, Slope, Symbol, call, replaced, symbols
+from chainrule.symbolic.simplify import is_call
+from chainrule.verify.mistakes import symbols as roles
+from chainrule.verify.mistakes.network import Network
+from chainrule.verify.mistakes.pattern import Array, Values, agree
+from chainrule.verify.mistakes.products import turned
+from chainrule.verify.mistakes.site import Site
+
+Repair = tuple[str, Expression]
+"""The name of the mistake, and what stands at the site without it."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where claims are mended: the network, and the values on one draw by which slopes are recognised."""
+
+    network: Network
+    values: Values
+    tolerance: float
+
+    def repairs(self, site: Site) -> Iterator[Repair]:
+        """Every change at a place, by the name of the mistake that it takes back."""
+        for repair in (self._slope, self._products, self._sums, self._symbol, self._sign, self._number, self._factor):
+            try:
+                yield from repair(site)
+            except ChainruleError:  # a change that has no shape
+                continue
+
+    # ---- slopes -------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _slopes(self) -> list[tuple[str, str, Expression, Array]]:
+        """What may stand where a slope belongs: the activation it is of, the mistake, the formula and its value."""
+        found: list[tuple[str, str, Expression]] = []
+        for a in self.network.activations:
+            found.append((a.symbol.name, "", a.slope))
+            found.append((a.symbol.name, "derivative at a instead of z", replaced(a.slope, {a.at.name: a.symbol})))
+            if a.op is not None:
+                at_a = slope_of(a.op, a.symbol, dict(a.params))
+                found.append((a.symbol.name, "derivative at a instead of z", at_a))
+                for z in self.network.before.values():
+                    if z != a.at:
+                        at_z = slope_of(a.op, z, dict(a.params))
+                        found.append((a.symbol.name, "derivative at the wrong layer", at_z))
+        return [(a, name, f, np.asarray(evaluate(f, self.values))) for a, name, f in found]
+
+    def _slope(self, site: Site) -> Iterator[Repair]:
+        f = site.formula
+        if isinstance(f, Number) or self._is_part_of_slope(site):
+            return
+        if isinstance(f, Symbol):
+            for a in self.network.activations:
+                if a.symbol == f:
+                    yield "activation for its derivative", a.slope
+                elif a.at == f:
+                    yield "pre-activation for the derivative", a.slope
+            return
+        if any(self.network.is_derivative(s) for s in symbols(f).values()):
+            return
+        value = self._value(f)
+        if value is None:
+            return
+        slopes = {a.symbol.name: a.slope for a in self.network.activations}
+        for name, mistake, _, wrong in self._slopes:
+            if wrong.shape == value.shape and agree(value, wrong, self.tolerance):
+                if mistake:
+                    yield mistake, slopes[name]
+                else:
+                    yield from (
+                        ("derivative at the wrong layer", slope) for other, slope in slopes.items() if other != name
+                    )
+
+    def _is_part_of_slope(self, site: Site) -> bool:
+        return any(isinstance(f, Slope) for f in site.around)
+
+    def _value(self, f: Expression) -> Array | None:
+        try:
+            return np.asarray(evaluate(f, self.values))
+        except (ChainruleError, ValueError, IndexError):
+            return None
+
+    # ---- products -----------------------------------------------------------------------------------------
+
+    def _products(self, site: Site) -> Iterator[Repair]:
+        f = site.formula
+        if f.ndim > 1:
+            yield "missing transpose", turned(f)
+        if is_call(f, "matmul"):
+            a, b = f.parts
+            yield from _built("swapped factors", lambda: call("matmul", b, a))
+            yield from _built("matrix product for elementwise", lambda: call("mul", a, b))
+        elif is_call(f, "mul") and min(part.ndim for part in f.parts) > 1:
+            a, b = f.parts
+            for left, right in ((a, b), (a, turned(b)), (turned(a), b)):
+                yield from _built("missing sum over neurons", partial_matmul(left, right))
+
+    def _sums(self, site: Site) -> Iterator[Repair]:
+        f = site.formula
+        if is_call(f, "sum"):
+            x = f.parts[0]
+            for axis in range(x.ndim):
+                yield "sum over the wrong axis", call("sum", x, axis=(axis,), keepdims=True)
+        elif is_call(f, "mean"):
+            yield "mean for sum", call("sum", f.parts[0], **dict(f.params))
+        elif not isinstance(f, Number | Slope):
+            name = (
+                "missing sum over the batch" if site.quantity in self.network.givens else "missing sum over neurons"
+            )
+            for axis, n in enumerate(f.shape):
+                if n > 1:
+                    yield name, call("sum", f, axis=(axis,), keepdims=True)
+
+    # ---- quantities ---------------------------------------------------------------------------------------
+
+    def _symbol(self, site: Site) -> Iterator[Repair]:
+        """Another quantity for a symbol, here or, in a part that reads it more than once, throughout."""
+        f = site.formula
+        network = self.network
+        if isinstance(f, Symbol):
+            for right in network.quantities:
+                if right != f:
+                    yield from ((name, right) for name in roles.names(network, right, f))
+        elif not isinstance(f, Number):
+            for s in symbols(f).values():
+                for right in network.quantities:
+                    if right != s and right.shape == s.shape:
+                        by: dict[str, Expression] = {s.name: right}
+                        for name in roles.names(network, right, s):
+                            yield name, replaced(f, by)
+
+    # ---- signs, numbers, factors ------------------------------------------------------------------------------
+
+    def _sign(self, site: Site) -> Iterator[Repair]:
+        f = site.formula
+        if is_call(f, "neg"):
+            yield "wrong sign", f.parts[0]
+        elif not isinstance(f, Number):
+            yield "wrong sign", -f
+        if is_call(f, "sub"):
+            yield "wrong sign", f.parts[0] + f.parts[1]
+        elif is_call(f, "add"):
+            yield "wrong sign", f.parts[0] - f.parts[1]
+
+    def _number(self, site: Site) -> Iterator[Repair]:
+        """A number at one term of several; that of a whole claim is found from the right step."""
+        if not site.around or not (is_call(site.around[-1], "add") or is_call(site.around[-1], "sub")):
+            return
+        f = site.formula
+        yield "factor 2", Number(Fraction(1, 2)) * f
+        yield "factor 1/2", Number(2) * f
+        for n in self.network.sizes:
+            yield "factor n", Number(Fraction(1, n)) * f
+            yield "factor 1/n", Number(n) * f
+
+    def _factor(self, site: Site) -> Iterator[Repair]:
+        """A factor that a term lacks, or has twice."""
+        f = site.formula
+        if is_call(f, "mul"):
+            a, b = f.parts
+            if _has_factor(a, b):
+                yield "factor counted twice", a
+            if _has_factor(b, a):
+                yield "factor counted twice", b
+        if not site.around or not is_call(site.around[-1], "mul"):
+            for a in self.network.activations:
+                if _spreads(a.slope, f):
+                    masks = isinstance(a.slope, Slope) and is_call(a.slope.formula, "where")
+                    yield ("forgotten mask" if masks else "dropped factor"), f * a.slope
+            for name in self.network.weights:
+                w = self.network.program.symbols[name]
+                if w.ndim > 1 and f.ndim > 1 and w.shape[0] == f.shape[0]:
+                    yield "dropped factor", call("matmul", turned(w), f)
+
+
+def partial_matmul(a: Expression, b: Expression) -> Callable[[], Expression]:
+    """The product, to be built where its shapes may not fit."""
+    return lambda: call("matmul", a, b)
+
+
+def _built(name: str, make: Callable[[], Expression]) -> Iterator[Repair]:
+    try:
+        yield name, make()
+    except ChainruleError:
+        return
+
+
+def _has_factor(product: Expression, factor: Expression) -> bool:
+    """True if the factor stands in the product."""
+    if product == factor:
+        return True
+    return is_call(product, "mul") and any(_has_factor(part, factor) for part in product.parts)
+
+
+def _spreads(slope: Expression, f: Expression) -> bool:
+    return slope.shape == f.shape
+
+
+def unchecked(op: Any, inputs: tuple[Expression, ...], params: dict[str, Any]) -> Call:
+    """A call whose operands do not fit, with the shape that its first operand suggests: for claims to be mended."""
+    a, b = inputs[0], inputs[-1]
+    shape = (a.shape[0], b.shape[1]) if op.name == "matmul" and min(a.ndim, b.ndim) > 1 else max(a, b, key=_size).shape
+    return Call(op, inputs, tuple(params.items()), shape, a.dtype)
+
+
+def _size(x: Expression) -> int:
+    return len(x.shape)
