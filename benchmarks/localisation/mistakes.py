@@ -249,7 +249,13 @@ def _missing_sum_over_neurons(piece: Piece, place: Place) -> Iterator[Piece]:
 
 
 def _overwritten(piece: Piece, place: Place) -> Iterator[Piece]:
-    if piece.role in ("paths", "neurons") and piece.form == "plus":
+    if piece.role in ("paths", "neurons") and piece.form == "plus" and place.name[0] not in "Ww":
+        yield from piece.parts
+
+
+def _overwritten_weight(piece: Piece, place: Place) -> Iterator[Piece]:
+    """Of a weight that two layers share, which is what a recurrent network does in time."""
+    if piece.role == "paths" and piece.form == "plus" and place.name[0] in "Ww":
         yield from piece.parts
 
 
@@ -258,6 +264,22 @@ def _double_counting(piece: Piece, place: Place) -> Iterator[Piece]:
         for part in piece.parts:
             yield plus(*piece.parts, part)
         yield plus(piece, piece)
+
+
+def _counted_twice(piece: Piece, place: Place) -> Iterator[Piece]:
+    if piece.form == "times":
+        for i, part in enumerate(piece.parts):
+            if part.role != "coefficient":
+                squared = Piece("times", (part, part))
+                yield replace(piece, parts=(*piece.parts[:i], squared, *piece.parts[i + 1 :]))
+
+
+def _wrong_quantity(piece: Piece, place: Place) -> Iterator[Piece]:
+    """Any other value of the same shape: z for a, the target for the input."""
+    if piece.role in ("previous", "weight", "output", "target") and piece.form == "word":
+        for name, shape in place.net.shapes.items():
+            if shape == place.net.shapes[piece.text] and name not in (piece.text, place.net.loss.out, "lr", "n"):
+                yield word(name)
 
 
 # The loss -----------------------------------------------------------------------------------------------------------
@@ -312,33 +334,53 @@ BATCH, AXIS, NEURONS = (
     "missing sum over a broadcast axis",
     "missing sum over neurons",
 )
+DROPPED = "dropped term"
 
 NAMED: tuple[Kind, ...] = (
-    _kind("dropped factor", _dropped_factor),
+    _kind("dropped factor", _dropped_factor, "loss derivative forgotten"),
     _kind("activation for its derivative", _activation_for_derivative),
     _kind("derivative at the wrong layer", _derivative_at_wrong_layer, "index off by one"),
-    _kind("derivative at a instead of z", _derivative_at_a),
+    _kind("derivative at a instead of z", _derivative_at_a, "a for z"),
     _kind("missing transpose", _missing_transpose),
-    _kind("swapped factors", _swapped_factors, "missing transpose"),
+    _kind("swapped factors", _swapped_factors, "missing transpose", "outer product in the wrong order"),
     _kind("wrong sign", _wrong_sign),
     _kind("wrong sign", _negated, whole=True),
     _kind("factor 2", _twice, "double counting", whole=True),
     _kind("factor 1/2", _half, whole=True),
-    _kind("factor n", _times_n, whole=True),
-    _kind("factor 1/n", _over_n, whole=True),
+    _kind("factor n", _times_n, "mean over the wrong axis", whole=True),
+    _kind("factor 1/n", _over_n, "mean over the wrong axis", whole=True),
     _kind("sum for mean", _sum_for_mean, "factor n", "dropped factor", chance=SELDOM),
-    _kind("factor 1/n", _mean_for_sum, "sum for mean", "mean for sum"),
+    _kind("mean for sum", _mean_for_sum, "factor 1/n"),
     _kind(BATCH, _missing_sum("batch sum"), AXIS),
     _kind(AXIS, _missing_sum("broadcast sum"), BATCH, chance=SELDOM),
-    _kind(NEURONS, _missing_sum_over_neurons, "overwritten instead of added"),
+    _kind(
+        NEURONS, _missing_sum_over_neurons, "overwritten instead of added", "elementwise for matrix product", DROPPED
+    ),
     _kind(NEURONS, _missing_sum("softmax sum"), "softmax treated as elementwise", chance=SELDOM),
-    _kind("overwritten instead of added", _overwritten),
+    _kind("overwritten instead of added", _overwritten, DROPPED),
+    _kind("overwritten instead of added", _overwritten_weight, DROPPED, "missing sum over time"),
     _kind("double counting", _double_counting, chance=SELDOM),
     _kind("weights after the update", _after_the_update),
     _kind("forgotten mask", _forgotten_mask, "dropped factor"),
     _kind("softmax treated as elementwise", _softmax_by_elements, chance=SELDOM),
-    _kind("log of the wrong thing", _log_of_wrong_thing, chance=SELDOM),
-    _kind("index off by one", _index_off_by_one, "previous activation of the wrong layer"),
+    _kind("log of the wrong thing", _log_of_wrong_thing, "z for a", chance=SELDOM),
+    _kind(
+        "index off by one",
+        _index_off_by_one,
+        "previous activation of the wrong layer",
+        "W of the wrong layer",
+        "derivative of the wrong quantity",
+    ),
     _kind("forgotten bias", _forgotten_bias, chance=SELDOM),
     _kind("previous activation of the wrong layer", _previous_of_wrong_layer, "index off by one"),
+    _kind("factor counted twice", _counted_twice, "double counting", "loss for its derivative"),
+    _kind(
+        "wrong quantity",
+        _wrong_quantity,
+        "z for a",
+        "target for prediction",
+        "W of the wrong layer",
+        "previous activation of the wrong layer",
+        "index off by one",
+    ),
 )

@@ -20,14 +20,6 @@ def _added_constant(piece: Piece, place: Place) -> Iterator[Piece]:
     yield plus(piece, word("0.1"))
 
 
-def _squared(piece: Piece, place: Place) -> Iterator[Piece]:
-    if piece.form == "times":
-        for i, part in enumerate(piece.parts):
-            if part.role != "coefficient":
-                squared = Piece("times", (part, part))
-                yield replace(piece, parts=(*piece.parts[:i], squared, *piece.parts[i + 1 :]))
-
-
 def _absolute(piece: Piece, place: Place) -> Iterator[Piece]:
     if piece.role in ("upstream", "difference", "previous"):
         yield call("abs", piece)
@@ -60,14 +52,6 @@ def _shifted_slope(piece: Piece, place: Place) -> Iterator[Piece]:
         yield plus(piece, word("0.1"))
 
 
-def _another_variable(piece: Piece, place: Place) -> Iterator[Piece]:
-    """Any other value of the same shape: z for a, the target for the input."""
-    if piece.role in ("previous", "weight", "output", "target") and piece.form == "word":
-        for name, shape in place.net.shapes.items():
-            if shape == place.net.shapes[piece.text] and name not in (piece.text, place.net.loss.out, "lr", "n"):
-                yield word(name)
-
-
 def _decayed(piece: Piece, place: Place) -> Iterator[Piece]:
     """A term for the decay of the weights, which the loss does not have."""
     if place.name[0] in "Ww":
@@ -92,14 +76,12 @@ def _kind(name: str, edit: Edit, *harmless: str, whole: bool = False) -> Kind:
 STRANGERS: tuple[Kind, ...] = (
     _kind("a constant of 0.3 and the like", _wrong_constant, whole=True),
     _kind("a constant added", _added_constant, whole=True),
-    _kind("a factor squared", _squared, "double counting"),
     _kind("an absolute value", _absolute),
     _kind("the root of a slope", _root_of_slope),
     _kind("tanh or exp around a factor", _bent),
-    _kind("a power lost or wrong", _lost_or_wrong_power, "dropped factor", "activation for its derivative"),
+    _kind("a power lost or wrong", _lost_or_wrong_power, "dropped factor", "factor counted twice"),
     _kind("the sign of an exponent", _sign_of_the_exponent, "wrong sign"),
     _kind("a constant added to a slope", _shifted_slope),
-    _kind("another variable of the same shape", _another_variable),
     _kind("a decay that the loss lacks", _decayed, whole=True),
     _kind("its mean subtracted", _centred, whole=True),
     _kind("divided by its own size", _normalised, whole=True),
