@@ -225,11 +225,13 @@ if TYPE_CHECKING:
         backends,
         cuda,
         data,
+        explain,
         interop,
         nn,
         optim,
         random,
         utils,
+        verify,
     )
     from chainrule.interop.archive import load, save
 
@@ -328,6 +330,7 @@ __all__ = [
     "equal",
     "erf",
     "exp",
+    "explain",
     "expm1",
     "eye",
     "finfo",
@@ -524,6 +527,7 @@ __all__ = [
     "utils",
     "var",
     "var_mean",
+    "verify",
     "vstack",
     "where",
     "zeros",
@@ -541,8 +545,9 @@ LongTensor = legacy_type("LongTensor", int64)
 ShortTensor = legacy_type("ShortTensor", int16)
 
 _LATE_MODULES = frozenset(
-    ("accelerator", "autograd", "backends", "cuda", "data", "interop", "nn", "optim", "random", "utils")
-)
+    ("accelerator", "autograd", "backends", "cuda", "data", "explain", "interop", "nn", "optim", "random", "utils",
+     "verify")
+)  # fmt: skip
 _LATE_NAMES = {
     "compile": "chainrule.compiler.compile", "get_num_threads": "chainrule.compiler.threads",
     "set_num_threads": "chainrule.compiler.threads", "load": "chainrule.interop.archive",

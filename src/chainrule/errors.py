@@ -139,3 +139,11 @@ class NotationError(ChainruleError, SyntaxError):
         excerpt = [text, " " * (column - 1) + "^"] if text else []
         super().__init__(f"line {line}, column {column}: {what}", got=excerpt, mend=mend)
         self.line, self.column, self.reason = line, column, what
+
+
+class GradcheckError(ChainruleError, RuntimeError):
+    """A gradient that a check found wrong or could not decide; the message is the report, `findings` the result."""
+
+    def __init__(self, what: str, *, findings: object) -> None:
+        super().__init__(what)
+        self.findings = findings

@@ -32,7 +32,7 @@ def drawn(
     """The first numbers of a stream."""
     f = Function("draw", [("key", I64), ("counter", I64), ("y", PTR)], linkage="")
     loop = f.loop(0, COUNT, max(lanes, 1))
-    words = philox.words(f, f["key"], f["counter"], loop.index, lanes)
+    words = philox.words(f, f["key"], f["counter"], loop.index, lanes, max(lanes, 1))
     f.store(convert(f, words), f.at(f["y"], loop.index, TYPES[dtype.name]))
     f.close(loop)
     f.ret()

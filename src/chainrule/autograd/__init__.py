@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from chainrule.autograd import function, functional
+from chainrule.autograd.gradcheck import gradcheck, gradgradcheck  # the function hides its module, as in PyTorch
 from chainrule.errors import ArgumentTypeError, UnsupportedError
 from chainrule.tensor import backward as sweep
 from chainrule.tensor.backward import backward
@@ -21,6 +22,8 @@ __all__ = [
     "function",
     "functional",
     "grad",
+    "gradcheck",
+    "gradgradcheck",
     "inference_mode",
     "no_grad",
     "set_grad_enabled",

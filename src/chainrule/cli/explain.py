@@ -47,7 +47,9 @@ def add_to(verbs: Any) -> None:
     parser.add_argument("--sample", type=int, metavar="N", help="which test row of a run, from 1 (1)")
     parser.add_argument("--layer", metavar="NAME", help="whose parameters' gradients are wanted, of a run")
     parser.add_argument("--level", choices=("auto", "scalar", "matrix", "differential"), default="auto")
-    parser.add_argument("--convention", default="article1", metavar="NAME", help="article0 ... article4, nielsen, pytorch")
+    parser.add_argument(
+        "--convention", default="article1", metavar="NAME", help="article0 ... article4, nielsen, pytorch"
+    )
     parser.add_argument("--lang", choices=("en", "zh"), default="en", help="the language of the prose")
     parser.add_argument("--full", action="store_true", help="nothing folded or left out")
     form = parser.add_mutually_exclusive_group()
@@ -124,9 +126,7 @@ def values_of(text: str) -> dict[str, np.ndarray[Any, Any]]:
         try:
             array = np.array(json.loads(value), np.float64)
         except (ValueError, TypeError, RecursionError):
-            raise UsageError(
-                f"--at: the value of '{name}' is no number and no list of numbers: '{value}'"
-            ) from None
+            raise UsageError(f"--at: the value of '{name}' is no number and no list of numbers: '{value}'") from None
         if array.ndim > 2 or array.size == 0:
             raise UsageError(f"--at: '{name}' is a number, a column or a matrix, not of shape {array.shape}")
         found[name] = array.reshape(-1, 1) if array.ndim == 1 else array

@@ -12,7 +12,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from operator import is_
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,8 @@ import numpy as np
 from chainrule.compiler import interpret
 from chainrule.compiler.program import MISS, Executable, Program
 from chainrule.compiler.recorded import Part, recorded
-from chainrule.compiler.signatures import identity, looks_at, signature
+from chainrule.compiler.signatures import signature
+from chainrule.compiler.surroundings import Surroundings
 from chainrule.errors import ArgumentError, ArgumentTypeError, ShapeError, UnsupportedError
 from chainrule.tensor.functions.random import randperm
 from chainrule.tensor.graph import Array, state
@@ -101,43 +101,49 @@ class Compiled:
         self.function, self.flushes = function, flushes
         self.__name__: str = getattr(function, "__name__", "program")
         self.programs: dict[Any, list[Program]] = {}
-        self.latest: tuple[Program, Any, list[Any]] | None = None
-        self.look = looks_at(function)
+        self.latest: tuple[Program, Any] | None = None
         self.lock = threading.Lock()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.latest is not None and not kwargs:
-            program, mode, around = self.latest
-            if state.mode is mode and len(args) == len(program.leaves or ()) and all(map(is_, self.look(), around)):
+            program, mode = self.latest
+            if state.mode is mode and len(args) == len(program.leaves or ()) and program.around.is_untouched():
                 try:
                     result = program.quick(args)
                 except AttributeError:  # an argument is no Tensor
                     result = MISS
                 if result is not MISS:
                     return result
-        tensors: list[Tensor] = []
-        around = self.look()
-        key = (signature((args, kwargs), tensors), state.mode, tuple(map(identity, around)))
-        program = next((p for p in self.programs.get(key, ()) if p.fits()), None) or self._traced(key, args, kwargs)
+        program, tensors = self._found(args, kwargs)
         if program.is_quick:
-            self.latest = (program, state.mode, around)
+            self.latest = (program, state.mode)
         return program(tensors)
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
 
-    def _traced(self, key: Any, args: Any, kwargs: Any) -> Program:
+    def _found(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Program, list[Tensor]]:
+        """The program of a call, compiled if it has to be, and the Tensors among its arguments."""
+        tensors: list[Tensor] = []
+        others: list[Any] = []
+        key = (signature((args, kwargs), tensors, others), state.mode)
+        program = next((p for p in self.programs.get(key, ()) if p.fits()), None)
+        return program or self._traced(key, args, kwargs, others), tensors
+
+    def _traced(self, key: Any, args: Any, kwargs: Any, others: list[Any]) -> Program:
         with self.lock:
             if self.programs:
                 log.info("%s is compiled again: %s", self.__name__, key[0])
-            program = Program(
-                recorded(self.function, args, kwargs), functools.partial(executable, flushes=self.flushes)
-            )
-            programs = self.programs.setdefault(key, [])
-            programs.insert(0, program)
+            around = Surroundings([self.function, *others])
+            build = functools.partial(executable, flushes=self.flushes)
+            with around.without_new_state():
+                program = Program(recorded(self.function, args, kwargs, around), build, around)
+            self.programs.setdefault(key, []).insert(0, program)
             while sum(map(len, self.programs.values())) > MOST_PROGRAMS:
                 oldest = next(iter(self.programs))
-                self.programs.pop(oldest)
+                self.programs[oldest].pop()
+                if not self.programs[oldest]:
+                    del self.programs[oldest]
         return program
 
     def epochs(
@@ -166,8 +172,11 @@ class Compiled:
         whole = full == rows or drop_last
         first = self.program_for(tuple([wrap(x.value[:batch_size], None) for x in data]))
         if whole and not first.trace.draws:  # the steps of all epochs are one row of steps
-            orders = np.concatenate([order_of(rows, shuffle)[:full] for _ in range(epochs)] or [np.empty(0, np.int64)])
-            found = [run_steps(self, data, orders, batch_size)]
+            at_once = max(1, ROWS_AT_ONCE // rows)
+            found = []
+            for done in range(0, epochs, at_once):
+                orders = [order_of(rows, shuffle)[:full] for _ in range(min(at_once, epochs - done))]
+                found.append(run_steps(self, data, np.concatenate(orders), batch_size))
         else:
             found = []
             for _ in range(epochs):
@@ -179,8 +188,7 @@ class Compiled:
 
     def program_for(self, args: tuple[Any, ...]) -> Program:
         """The program of a signature, compiled if it has to be; nothing is run."""
-        key = (signature((args, {}), []), state.mode, tuple(map(identity, self.look())))
-        return next((p for p in self.programs.get(key, ()) if p.fits()), None) or self._traced(key, args, {})
+        return self._found(args, {})[0]
 
     def lower(self, *args: Any, **kwargs: Any) -> Any:
         """Each form of the program of a signature, to be read: `lowered.Lowered`; the function is traced, not run."""
@@ -196,6 +204,9 @@ class Compiled:
 
 
 # ---- epochs ---------------------------------------------------------------------------------------------------
+
+ROWS_AT_ONCE = 1 << 16
+"""In how long a row of epochs the order is drawn ahead."""
 
 CHUNK = 0.02
 """Seconds of native steps between two looks at Ctrl-C."""
@@ -222,7 +233,7 @@ def run_steps(step: Compiled, data: Sequence[Tensor], order: Array, batch_size: 
     program = step.program_for(tuple([wrap(x[:batch_size], None) for x in arrays]))
     if [r.kind for r in program.results] != ["output"] or program.rebuild([MISS]) is not MISS:
         raise UnsupportedError("epochs: the function returns one Tensor, such as the loss")
-    native = bool(program.execute.batches) and not program.trace.effects and program.backward is None
+    native = program.runs_many
     results, start, count = [], 0, batch_size
     while start < len(order):
         began = time.perf_counter()

@@ -11,39 +11,49 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from math import prod
 
-from chainrule.compiler.ir import Graph, Instruction, Value
+from chainrule.compiler.ir import Graph, Instruction, Operand, Value
 from chainrule.compiler.views import View, views_of
+from chainrule.ops.op import Op
 from chainrule.shapes import Shape, normal_axes
 
 REDUCTIONS = frozenset(("sum", "prod", "amax", "amin", "any", "all"))
-INDEXED = frozenset(("tril", "triu", "one_hot", "eye", "zeros", "gather", "take"))
+DRAWS = frozenset(("uniform", "random_integers"))
+"""Random numbers: each follows from a key, a counter and its place."""
+INDEXED = frozenset(("tril", "triu", "one_hot", "eye", "zeros", "gather", "take", *DRAWS))
 """Elements that follow from their place, or are read at a place that an index says."""
 PIECES = frozenset(("cat", "embed", "pad"))
 """What is put together from parts, each copied to its place."""
+SCANS, SORTS = frozenset(("cumsum", "cumprod")), frozenset(("argsort",))
+PUTS = frozenset(("put_add", "put_along", "assign", "scatter"))
+"""Elements written, or added, at places that indices say."""
+CONVOLUTIONS = frozenset(("conv2d", "conv2d_input", "conv2d_weight"))
+POOLS = frozenset(("max_pool2d", "max_pool2d_input"))
+OWN = {"pieces": PIECES, "puts": PUTS, "scans": SCANS, "sorts": SORTS}
+"""Operators that are groups of their own, by kind."""
+WINDOWED = CONVOLUTIONS | POOLS
 EXPENSIVE = frozenset(
     (
         "exp", "expm1", "log", "log1p", "sin", "cos", "asin", "acos", "atan", "atan2", "tanh", "erf", "pow", "sqrt",
-        "div", "remainder", "floor_divide",
+        "div", "remainder", "floor_divide", *DRAWS,
     )
 )  # fmt: skip
 """What is rather stored than computed again."""
 
 
+def is_whole(op: Op, inputs: Iterable[Operand]) -> bool:
+    """True unless it is a convolution or pooling that has to be taken apart: of float16, or of nothing."""
+    values = [x for x in inputs if isinstance(x, Value)]
+    is_one_type = len({x.dtype for x in values}) == 1 and all(x.dtype.itemsize >= 4 for x in values)
+    return op.name not in WINDOWED or (is_one_type and all(prod(x.shape) for x in values))
+
+
 def read_in_place(instruction: Instruction) -> list[Value]:
     """The inputs that are read at the place of the result; the others at a place that an index says."""
-    if instruction.op.name in ("gather", "take"):
-        return [] if instruction.op.name == "take" else instruction.values[1:]
-    return instruction.values
-
-
-def taken_axis(instruction: Instruction) -> int | None:
-    """The axis along which `take` chooses with one index array, all else being whole; None for other keys."""
-    key = instruction.params["key"]
-    places = [i for i, part in enumerate(key) if part is None]
-    if len(places) != 1 or any(part != slice(None) for i, part in enumerate(key) if i != places[0]):
-        return None
-    return places[0]
+    if instruction.op.name == "gather":
+        return instruction.values[1:]
+    return [] if instruction.op.name == "take" or instruction.op.name in PUTS else instruction.values
 
 
 def labels(group: Group, shape: Shape) -> list[int | None]:
@@ -63,7 +73,8 @@ class Group:
     """Instructions of one kernel in order. `space` is the shape that the kernel runs over.
 
     Of rows and columns it is the shape before the reduction; `axes` are the reduced ones. `stored` are the
-    values that other groups, or the graph's outputs, read.
+    values that other groups, or the graph's outputs, read. `in_place` says of puts that their result lies where
+    what they write into was.
     """
 
     kind: str
@@ -73,6 +84,7 @@ class Group:
     number: int = 0
     stored: list[Value] = field(default_factory=list)
     reads: list[Value] = field(default_factory=list)
+    in_place: bool = False
 
     @property
     def result_shapes(self) -> set[Shape]:
@@ -117,7 +129,7 @@ def structure(group: Group, views: dict[Value, View], inlined: set[Value]) -> ob
 
     body = tuple(map(described, group.instructions))
     group.reads.sort(key=lambda value: numbers.get(value, -1))
-    return (group.kind, group.space, group.axes, body, tuple([numbers[y] for y in group.stored]))
+    return (group.kind, group.space, group.axes, group.in_place, body, tuple([numbers[y] for y in group.stored]))
 
 
 def fuse(graph: Graph, *, is_elementwise: Callable[[Instruction], bool]) -> Fused:
@@ -166,20 +178,18 @@ class _Fusion:
             self.place_reduction(instruction)
         elif name == "matmul":
             self.found("gemm", instruction.result.shape, instruction)
-        elif name in PIECES or (name == "put_add" and taken_axis(instruction) is not None):
-            self.found("pieces", instruction.result.shape, instruction)
+        elif name in WINDOWED:
+            self.found("convolution" if name in CONVOLUTIONS else "pool", instruction.result.shape, instruction)
+        elif name == "reshape":  # one that is no view
+            self.found("copy", instruction.result.shape, instruction)
+        elif (kind := next((kind for kind, names in OWN.items() if name in names), None)) is not None:
+            self.found(kind, instruction.result.shape, instruction)
         else:
             self.found("alone", instruction.results[0].shape, instruction)
 
     def fuses(self, instruction: Instruction) -> bool:
         """True for what can be computed element by element within a kernel."""
-        if instruction.op.name == "take":
-            return taken_axis(instruction) is not None
-        return self.is_elementwise(instruction) or instruction.op.name in INDEXED or self.is_copy(instruction)
-
-    def is_copy(self, instruction: Instruction) -> bool:
-        """True for a reshape that has to move elements."""
-        return instruction.op.name == "reshape"
+        return self.is_elementwise(instruction) or instruction.op.name in INDEXED
 
     def place_reduction(self, instruction: Instruction) -> None:
         x = instruction.values[0]
@@ -220,9 +230,7 @@ class _Fusion:
     def takes(self, group: Group, instruction: Instruction) -> bool:
         """True if the instruction's elements are at hand where the group's kernel is."""
         shape = instruction.result.shape
-        if self.is_copy(instruction):
-            return False
-        if group.kind in ("map", "gemm"):
+        if group.kind in ("map", "gemm", "convolution", "pool"):
             return shape == group.space
         if group.kind == "rows":
             return shape == group.space or shape in group.result_shapes
@@ -319,7 +327,7 @@ class _Fusion:
             outside = [u for u in self.real_users(y) if self.group[u] is not group]
             if not outside or instruction.op.name in EXPENSIVE or any(self.is_moved(y, u) for u in outside):
                 continue
-            if any(u.op.name == "matmul" or self.group[u].kind == "alone" for u in outside):
+            if any(u.op.name == "matmul" or u.op.name in WINDOWED or self.group[u].kind == "alone" for u in outside):
                 continue
             if all(self.is_in_memory(root, group, inlined) for root in self.roots(instruction)):
                 inlined.add(y)

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 from operator import attrgetter, is_, is_not
 from typing import Any, Protocol
 
 import numpy as np
 
-from chainrule.compiler.recorded import Part, Recorded
-from chainrule.errors import UnsupportedError
+from chainrule.compiler.recorded import Part, Recorded, Result
+from chainrule.compiler.surroundings import Surroundings
+from chainrule.errors import ArgumentError, UnsupportedError
 from chainrule.tensor.arrays import numpy_dtype
+from chainrule.tensor.dispatch import GATES
 from chainrule.tensor.function import Function
-from chainrule.tensor.graph import Array, SharedWrite, state
+from chainrule.tensor.graph import Array, Leaf, SharedWrite, state
+from chainrule.tensor.printing import describe
 from chainrule.tensor.recording import Changes
 from chainrule.tensor.tensor import Tensor, wrap
 
@@ -60,7 +64,8 @@ class Executable(Protocol):
 class Program:
     """One compiled signature of a function. The graph's outputs are: state, gradients, results, residuals."""
 
-    def __init__(self, recorded: Recorded, build: Callable[[Part], Executable]) -> None:
+    def __init__(self, recorded: Recorded, build: Callable[[Part], Executable], around: Surroundings) -> None:
+        self.around = around
         trace, results, backward, leaves = recorded.trace, recorded.results, recorded.backward, recorded.leaves
         self.trace, self.results, self.rebuild, self.backward = trace, results, recorded.rebuild, backward
         self.execute = execute = build(recorded.forward)
@@ -70,8 +75,13 @@ class Program:
         self.grads = [g for g in trace.grads if g.after is not g.before]
         self.replaced = [g for g in self.grads if g.after is not None]
         self.modules = [(m, snapshot(m)) for m in trace.modules.values()]
+        leaves_met = [s.owner.edge for s in trace.states if isinstance(s.owner.edge, Leaf)]
+        self.hooked = [(x, hooks_on(x)) for x in [*trace.modules.values(), *leaves_met, *[g.leaf for g in trace.grads]]]
+        self.members = [list(vars(m).values()) for m, _ in self.modules]  # or another might get the id of one
         self.numbers = {name: np.zeros((), np.float64) for n in trace.numbers for name in n.inputs.values()}
         self.words = {v: np.zeros((), np.int64) for d in trace.draws for v in (d.key, d.counter)}
+        bits = {v: word.view(np.uint64) for v, word in self.words.items()}
+        self.drawn = [(d, bits[d.key], bits[d.counter]) for d in trace.draws]
         made = trace.graph.outputs[len(self.written) + len(self.replaced) :]
         self.made = [(v.shape, numpy_dtype(v.dtype)) for v in made]
         self.removed = [g for g in self.grads if g.after is None]
@@ -97,6 +107,8 @@ class Program:
 
     def fits(self) -> bool:
         """True if what the trace took for granted still holds."""
+        if not self.around.holds():
+            return False
         if self.changes != Changes.count and not self._fits_again():
             return False
         for g in self.checked_grads:
@@ -111,6 +123,8 @@ class Program:
         """Look again at the modules' members and flags, and at the arrays behind the state."""
         if any(snapshot(m) != before for m, before in self.modules):
             return False
+        if any(hooks_on(x) != before for x, before in self.hooked):
+            return False
         if any(look() != before for look, before in self.guards):
             return False
         for s in self.trace.states:
@@ -119,9 +133,21 @@ class Program:
             array = s.tensor.value
             if array.shape != s.array.shape or array.dtype != s.array.dtype:
                 return False
+        self._refuse_read_only()
         self.changes = Changes.count
         self.writes = SharedWrite([s.tensor.value for s in self.written if s.leaf is None], "a compiled program")
+        arrays = [s.tensor.value for s in self.trace.states if s.leaf is None]
+        self.held = list(map(weakref.ref, arrays))  # NumPy does not resize an array with a weak reference
         return True
+
+    def _refuse_read_only(self) -> None:
+        for s in self.written:
+            if s.leaf is None and not s.tensor.value.flags.writeable:
+                raise ArgumentError(
+                    "a compiled function writes to a tensor whose array is read-only",
+                    got=[describe("tensor", s.tensor)],
+                    mend="Use a clone() of it, or make the array writeable.",
+                )
 
     def _read_numbers(self) -> bool:
         """Read the hyperparameters again; False if an option has changed that the trace has taken as fixed."""
@@ -147,11 +173,7 @@ class Program:
             outputs = _Connected.apply(self, arguments, *sources)
         for effect in self.trace.effects:
             effect()
-        leaves = [
-            outputs[r.place] if r.kind == "output" else arguments[r.place] if r.kind == "argument" else r.item
-            for r in self.results
-        ]
-        return self.rebuild(leaves)
+        return self.rebuild([result_of(r, outputs, arguments) for r in self.results])
 
     def quick(self, args: tuple[Any, ...]) -> Any:
         """The result of a call like the last one, or MISS: what can differ is looked at, nothing is prepared.
@@ -187,16 +209,22 @@ class Program:
     def run(self, arguments: Sequence[Tensor]) -> list[Array]:
         """Run, and put state and gradients in place; the arrays of results and residuals."""
         made = [_empty(shape, dtype) for shape, dtype in self.made]
-        entry = self.execute.entry
-        if entry is None or self.trace.draws or not self._run_entry(entry, arguments, made):
+        if self.trace.draws:  # their words lie in memory that all calls share
             with self.lock:
                 self._draw()
-                gradients = [self._buffer(i) for i in range(len(self.replaced))]
-                states = [s.tensor.value for s in self.written]
-                self.execute(self._inputs(arguments), [*states, *[g.value for g in gradients], *made])
-                self._put(gradients)
+                if not self._run_entry(arguments, made):
+                    self._run_converted(arguments, made)
+        elif not self._run_entry(arguments, made):
+            with self.lock:
+                self._run_converted(arguments, made)
         self.writes.now()
         return made
+
+    @property
+    def runs_many(self) -> bool:
+        """True if `many` can be called: what the program does is all in one native function, on the user's memory."""
+        native = bool(self.execute.batches) and not self.trace.effects and self.backward is None
+        return native and are_contiguous(self._inputs(None))
 
     def many(self, data: Sequence[Array], rows: Array) -> Array:
         """The results of a step for each batch of `rows`, run natively one after the other."""
@@ -218,12 +246,25 @@ class Program:
             self.writes.now()
         return results
 
-    def _run_entry(self, entry: Callable[..., Any], arguments: Sequence[Tensor], made: list[Array]) -> bool:
-        """Run by the quick way; False, with nothing done, if an argument has to be converted first."""
+    def _run_converted(self, arguments: Sequence[Tensor], made: list[Array]) -> None:
+        """Run with arguments in any memory."""
+        gradients = [self._buffer(i) for i in range(len(self.replaced))]
+        states = [s.tensor.value for s in self.written]
+        self.execute(self._inputs(arguments), [*states, *[g.value for g in gradients], *made])
+        self._put(gradients)
+
+    def _run_entry(self, arguments: Sequence[Tensor], made: list[Array]) -> bool:
+        """Run by the quick way; False, with nothing done, if there is none or an argument has to be converted first."""
+        entry = self.execute.entry
+        if entry is None:
+            return False
         gradients = [self._buffer(i) for i in range(len(self.replaced))]
         arrays = [g.value for g in gradients]
         if self.reads_grads or self.pointed != self.changes or any(map(is_not, arrays, self.pointed_arrays)):
-            self.execute.point(self._inputs(None), [*[s.tensor.value for s in self.written], *arrays])
+            inputs = self._inputs(None)
+            if not are_contiguous(inputs):
+                return False
+            self.execute.point(inputs, [*[s.tensor.value for s in self.written], *arrays])
             self.pointed, self.pointed_arrays = self.changes, arrays
         if entry(*[x.value for x in arguments], *made) is NotImplemented:
             return False
@@ -239,9 +280,9 @@ class Program:
 
     def _draw(self) -> None:
         """Take the random words of this call from their generators."""
-        for draw in self.trace.draws:
-            self.words[draw.key][...] = np.uint64(draw.generator.key).astype(np.int64)
-            self.words[draw.counter][...] = draw.generator.counter + draw.offset
+        for draw, key, counter in self.drawn:
+            key[()] = draw.generator.key
+            counter[()] = draw.generator.counter + draw.offset
         for generator, blocks in self.trace.generators.items():
             generator.counter += blocks
 
@@ -269,6 +310,20 @@ class Program:
         return buffer
 
 
+def result_of(r: Result, outputs: Sequence[Any], arguments: Sequence[Tensor]) -> Any:
+    """A leaf of a call's result."""
+    if r.kind == "output":
+        return outputs[r.place]
+    if r.kind == "argument":
+        return arguments[r.place]
+    if r.base is None:
+        return r.item
+    x = result_of(r.base, outputs, arguments)
+    for op, params in r.steps:
+        x = GATES[op.name](x, **params)
+    return x.detach() if r.is_cut else x
+
+
 def snapshot(module: Any) -> dict[str, Any]:
     """What a program depends on in a module: members by identity, plain settings by value."""
     plain = (bool, int, float, str, tuple, type(None))
@@ -277,6 +332,20 @@ def snapshot(module: Any) -> dict[str, Any]:
         for name, value in vars(module).items()
         if not isinstance(value, dict | list | set)
     }
+
+
+def are_contiguous(arrays: Sequence[Array | None]) -> bool:
+    """True if machine code can work on these arrays where they are."""
+    return all(x is None or x.flags.c_contiguous for x in arrays)
+
+
+def hooks_on(x: Any) -> list[tuple[int, ...]]:
+    """The numbers of the hooks on a module or a leaf, table by table."""
+    if isinstance(x, Leaf):
+        tables = () if x.watch is None else (x.watch.hooks, x.watch.post_hooks)
+    else:
+        tables = () if x._hooks is None else tuple(vars(x._hooks).values())
+    return [tuple(table) for table in tables if table]
 
 
 class _Connected(Function):

@@ -6,17 +6,21 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from chainrule.compiler.ir import Graph, Value
 from chainrule.compiler.passes.expand import expand
 from chainrule.compiler.passes.rephrase import rephrase
 from chainrule.compiler.passes.simplify import simplify
 from chainrule.compiler.rewrite import extracted
 from chainrule.compiler.signatures import filled, mapped, signature, skeleton
-from chainrule.compiler.trace import Symbol, Trace, Tracer
+from chainrule.compiler.surroundings import Surroundings
+from chainrule.compiler.trace import State, Symbol, Trace, Tracer, refusal
 from chainrule.errors import UnsupportedError
+from chainrule.ops.op import Op
 from chainrule.tensor.arrays import numpy_dtype
 from chainrule.tensor.backward import sweep
-from chainrule.tensor.graph import Edge, Leaf, Node
+from chainrule.tensor.graph import Array, Edge, Leaf, Node
 from chainrule.tensor.tensor import Tensor
 
 
@@ -42,13 +46,17 @@ class Result:
     """Where a leaf of the function's result comes from.
 
     kind: "output" (place: among the graph's outputs; `connected`: it has a gradient), "argument" (place: among
-    the arguments), "object" (what it was at trace time: a Tensor of the state, a number).
+    the arguments), "object" (what it was at trace time: a Tensor of the state, a number), "view" (of the memory of
+    another result, by `steps`; `is_cut`: it has no gradient).
     """
 
     kind: str
     place: int = 0
     item: Any = None
     connected: bool = False
+    base: Result | None = None
+    steps: tuple[tuple[Op, dict[str, Any]], ...] = ()
+    is_cut: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,23 +89,35 @@ class Recorded:
     leaves: list[bool] | None
 
 
-def recorded(function: Callable[..., Any], args: Any, kwargs: Any) -> Recorded:
-    """Run a function on placeholders for its arguments."""
+def recorded(function: Callable[..., Any], args: Any, kwargs: Any, around: Surroundings | None = None) -> Recorded:
+    """Run a function on placeholders for its arguments, and for the Tensors around it.
+
+    Raises:
+        TraceError: for what cannot be compiled.
+        UnsupportedError: it writes into its arguments.
+    """
+    around = around or Surroundings([function])
     tracer = Tracer(getattr(function, "__name__", "program"))
     arguments: list[Tensor] = []
     signature((args, kwargs), arguments)
+    arrays = [x.value for x in arguments]
     placeholders = {id(x): tracer.argument(x, x.value) for x in arguments}
     plain = not kwargs and len(args) == len(arguments) and all(x is y for x, y in zip(args, arguments, strict=True))
     leaves_of_arguments = [x.edge is not None for x in arguments] if plain else None
     with tracer.active():
+        for tensor in around.tensors:
+            tracer.expect(tensor)
         args, kwargs = mapped((args, kwargs), lambda x: placeholders[id(x)])
         returned = function(*args, **kwargs)
         leaves: list[Tensor] = []
         structure = skeleton(returned, leaves)
-        outputs = _Outputs(tracer, list(placeholders.values()))
+        refuse_symbols(structure)
+        outputs = _Outputs(tracer, list(placeholders.values()), leaves)
         results = [outputs.result(x) for x in leaves]
         outputs.connect()
         refuse_written(placeholders.values())
+        refuse_overlap(arrays, [s for s in tracer.trace.states if s.written])
+        around.refuse_changes()
         grads = [g.leaf.grad for g in tracer.trace.grads if g.leaf.grad is not g.before]
         replaced = [tracer.value_of(grad) for grad in grads if grad is not None]
     trace, graph = tracer.trace, tracer.graph
@@ -115,6 +135,15 @@ def recorded(function: Callable[..., Any], args: Any, kwargs: Any) -> Recorded:
     return Recorded(trace, part, backward, results, rebuild, leaves_of_arguments)
 
 
+def refuse_symbols(structure: Any) -> None:
+    """A placeholder's array is no result: it has no elements."""
+    if isinstance(structure, Symbol):
+        raise refusal("a compiled function returns the array of a tensor", "Return the tensor, take its array outside.")
+    if isinstance(structure, list | tuple | dict):
+        for part in structure.values() if isinstance(structure, dict) else structure:
+            refuse_symbols(part)
+
+
 def refuse_written(placeholders: Iterable[Tensor]) -> None:
     """An argument that the program has written in place cannot be given back."""
     for x in placeholders:
@@ -126,11 +155,33 @@ def refuse_written(placeholders: Iterable[Tensor]) -> None:
             )
 
 
+def refuse_overlap(arguments: list[Array], written: list[State]) -> None:
+    """What the program writes may not be an argument too: whether it is read before or after would be chance."""
+    for s in written:
+        for x in arguments:
+            if np.may_share_memory(x, s.array) and np.shares_memory(x, s.array):
+                raise UnsupportedError(
+                    "a compiled function writes to a tensor whose memory is that of an argument too",
+                    got=[f"argument  {x.shape}", f"tensor    {s.array.shape}"],
+                    mend="Pass a clone().",
+                )
+
+
+def origin(x: Any) -> tuple[Any, tuple[tuple[Op, dict[str, Any]], ...]]:
+    """The memory that a symbol is a view of, and by which steps."""
+    steps: list[tuple[Op, dict[str, Any]]] = []
+    while x.view is not None and x.parent is not None:
+        steps.append(x.view)
+        x = x.parent
+    return x, tuple(reversed(steps))
+
+
 class _Outputs:
     """The values that a program gives back, and the way back from them if they have gradients."""
 
-    def __init__(self, tracer: Tracer, placeholders: list[Tensor]) -> None:
-        self.tracer, self.placeholders = tracer, placeholders
+    def __init__(self, tracer: Tracer, placeholders: list[Tensor], leaves: list[Tensor]) -> None:
+        self.tracer, self.placeholders, self.leaves = tracer, placeholders, leaves
+        self.known: dict[int, Result] = {}
         self.values: list[Value] = []
         self.live: list[tuple[int, Tensor]] = []
         self.cotangents: list[Value] = []
@@ -139,17 +190,38 @@ class _Outputs:
 
     def result(self, x: Tensor) -> Result:
         """Where a Tensor of the function's result comes from at a call."""
+        if id(x) not in self.known:
+            self.known[id(x)] = self._found(x)
+        return self.known[id(x)]
+
+    def _found(self, x: Tensor) -> Result:
         for i, placeholder in enumerate(self.placeholders):
             if x is placeholder:
                 return Result("argument", i)
         value: Any = x.value
-        if not isinstance(value, Symbol) or any(s.tensor is x for s in self.tracer.trace.states):
+        if not isinstance(value, Symbol) or self.tracer.is_outside(x):
             return Result("object", item=x)
+        root, steps = origin(value)
+        base = self._base(x, root)
+        if base is not None:
+            return Result("view", base=base, steps=steps, is_cut=x.edge is None)
         connected = isinstance(x.edge, Node) and _can_run(x.edge)
         if connected:
             self.live.append((len(self.values), x))
         self.values.append(value.value)
         return Result("output", len(self.values) - 1, connected=connected)
+
+    def _base(self, x: Tensor, root: Any) -> Result | None:
+        """An argument, a Tensor outside or another result, whose memory x shares."""
+        for i, placeholder in enumerate(self.placeholders):
+            if placeholder.value is root:
+                return Result("argument", i)
+        for s in self.tracer.trace.states:
+            if s.symbol is root:
+                return Result("object", item=s.tensor)
+        owners = [y for y in self.leaves if y.value is root]
+        owner = next((y for y in owners if y.edge is not None), owners[0] if owners else x)
+        return None if owner is x or (owner.edge is None and x.edge is not None) else self.result(owner)
 
     def connect(self) -> None:
         """Record the sweep from all results that have a gradient, with placeholders for their cotangents."""

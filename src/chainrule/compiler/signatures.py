@@ -1,25 +1,28 @@
-"""Signatures: what of a call's arguments and surroundings a program depends on; nested structures of Tensors."""
+"""Signatures: what of a call's arguments a program depends on; nested structures of Tensors."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from types import FunctionType
 from typing import Any
 
 import numpy as np
 
+from chainrule.compiler.surroundings import PLAIN, plain
 from chainrule.errors import ArgumentTypeError
 from chainrule.tensor.tensor import Tensor
 
 
-def signature(structure: Any, tensors: list[Tensor]) -> Any:
-    """A hashable description of nested arguments; the Tensors in them are appended to `tensors`."""
+def signature(structure: Any, tensors: list[Tensor], others: list[Any] | None = None) -> Any:
+    """A hashable description of nested arguments.
+
+    The Tensors in them are appended to `tensors`, objects that are known by their identity alone to `others`.
+    """
     kind = type(structure)
     if kind is tuple or kind is list:
-        return (kind, *[signature(x, tensors) for x in structure])
+        return (kind, *[signature(x, tensors, others) for x in structure])
     if kind is dict:
-        return (dict, *[(name, signature(x, tensors)) for name, x in structure.items()])
+        return (dict, *[(name, signature(x, tensors, others)) for name, x in structure.items()])
     if isinstance(structure, Tensor):
         for i, other in enumerate(tensors):
             if other is structure:
@@ -33,28 +36,14 @@ def signature(structure: Any, tensors: list[Tensor]) -> Any:
             mend="Pass chainrule.from_numpy(array).",
         )
     if isinstance(structure, tuple):  # a named one
-        return (kind, *[signature(x, tensors) for x in structure])
-    if kind in (bool, int, float, str, bytes, type(None)):
-        return (kind, structure)
+        return (kind, *[signature(x, tensors, others) for x in structure])
+    if kind in PLAIN:
+        return plain(structure)
+    if isinstance(structure, np.generic):
+        return (kind, structure.tobytes())
+    if others is not None:
+        others.append(structure)
     return (kind, id(structure))
-
-
-def looks_at(function: Any) -> Callable[[], list[Any]]:
-    """A function that gives what another one refers to outside its arguments: closure cells and globals."""
-    if not isinstance(function, FunctionType):
-        return list
-    cells, known = function.__closure__ or (), function.__globals__
-    names = [name for name in function.__code__.co_names if name in known]
-
-    def look() -> list[Any]:
-        return [cell.cell_contents for cell in cells] + [known.get(name) for name in names]
-
-    return look
-
-
-def identity(x: Any) -> Any:
-    """What tells an object outside from another one: plain values by value."""
-    return x if type(x) in (bool, int, float, str) else id(x)
 
 
 def mapped(structure: Any, change: Callable[[Tensor], Any]) -> Any:

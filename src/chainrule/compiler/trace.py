@@ -18,13 +18,14 @@ import numpy as np
 
 from chainrule import dtypes
 from chainrule.compiler.ir import Graph, Value
+from chainrule.compiler.views import View, moved, whole
 from chainrule.errors import TraceError
 from chainrule.ops.catalogue import CATALOGUE
 from chainrule.ops.op import Op
 from chainrule.tensor.arrays import dtype_of, numpy_dtype
 from chainrule.tensor.backward import call_post_hooks
 from chainrule.tensor.dispatch import TensorMaths, expands, general_gate
-from chainrule.tensor.graph import Array, Edge, Leaf, line_of, state, users_site
+from chainrule.tensor.graph import Array, Edge, Leaf, Node, line_of, state, tick, users_site
 from chainrule.tensor.recording import RECORDERS
 from chainrule.tensor.tensor import Tensor, wrap
 
@@ -32,7 +33,7 @@ from chainrule.tensor.tensor import Tensor, wrap
 class Symbol:
     """Memory of a placeholder: shape and type of an array, and the value that it holds at this point of the trace."""
 
-    __slots__ = ("_value", "dtype", "parent", "seen", "shape", "taken")
+    __slots__ = ("_value", "dtype", "layout", "parent", "seen", "shape", "taken", "view")
     base = None
 
     def __init__(self, value: Value) -> None:
@@ -40,6 +41,8 @@ class Symbol:
         self.parent: Symbol | None = None
         self.taken: Callable[[Value], Value] | None = None
         self.seen: Value | None = None
+        self.view: tuple[Op, dict[str, Any]] | None = None
+        self.layout: View | None = whole(value)
 
     @property
     def value(self) -> Value:
@@ -67,7 +70,13 @@ class Symbol:
     def __len__(self) -> int:
         return int(self.shape[0])
 
+    def copy(self) -> Value:
+        """The elements now: values never change."""
+        return self.value
+
     def _refuse(self, *_: Any, **__: Any) -> Any:
+        if get_ident() not in RECORDERS:
+            raise kept_too_long(self)
         raise refusal(
             "the program looks at the elements of a tensor while it is compiled, when they are not known yet",
             "Return the tensor and look at it outside, use chainrule.where(condition, a, b) instead of a branch, or "
@@ -78,6 +87,7 @@ class Symbol:
     __getitem__ = __setitem__ = __iter__ = __contains__ = __eq__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = __matmul__ = _refuse
     __pow__ = __neg__ = __abs__ = _refuse
+    __array_interface__ = ctypes = property(_refuse)
     __hash__ = object.__hash__
 
     def __getattr__(self, name: str) -> Any:
@@ -89,12 +99,57 @@ class Symbol:
         return f"<{self._value!r}, not known while compiling>"
 
 
+class Captured(Symbol):
+    """Memory of a Tensor that the program refers to: it is an input from its first use on, if there is one."""
+
+    __slots__ = ("first_use",)
+    _value: Any
+
+    def __init__(self, array: Array, first_use: Callable[[], Value]) -> None:
+        self._value, self.shape, self.dtype = None, array.shape, array.dtype
+        self.parent = self.taken = self.seen = self.view = self.layout = None
+        self.first_use = first_use
+
+    @property
+    def value(self) -> Value:
+        """The elements now."""
+        if self._value is None:
+            self.value = self.first_use()
+        value: Value = self._value
+        return value
+
+    @value.setter
+    def value(self, value: Value) -> None:
+        if self._value is None:
+            self.layout = whole(value)
+        self._value = value
+
+
 _FRESH = np.empty(())
 
 
 def refusal(what: str, mend: str) -> TraceError:
     """The error for what cannot be compiled, with the line of the user's program."""
     return TraceError(what, where=line_of(users_site(sys._getframe(1))), mend=mend)
+
+
+def shares_memory(y: Symbol, x: Symbol) -> bool:
+    """True if what a movement made of x is x's memory, and no copy; notes how it lies there."""
+    made, before = y.value.maker, x.layout
+    if made is None or made.op.name == "flip":  # which copies, as in PyTorch
+        return False
+    y.layout = None if before is None else moved(made, before)
+    return y.layout is not None or before is None or made.op.name != "reshape" or not y.size
+
+
+def kept_too_long(symbol: Symbol) -> TraceError:
+    """The error for a placeholder that somebody kept when the trace was over."""
+    maker = symbol._value.maker if symbol._value is not None else None
+    return TraceError(
+        "this tensor is a placeholder that was kept while a function was compiled: it never gets elements",
+        where=maker.site if maker is not None else None,
+        mend="Return it from the compiled function, and keep what the call returns.",
+    )
 
 
 @dataclass
@@ -178,6 +233,9 @@ class Tracer:
         self._by_array: dict[int, State] = {}
         self._swapped: list[tuple[Any, Array]] = []
         self._created: dict[int, Array] = {}
+        self._captured: dict[int, Captured] = {}
+        self._start = tick()
+        self._leaves_of_arguments: set[Leaf] = set()
         self._constants: dict[int, tuple[Array, Symbol]] = {}
         self._grads: dict[int, Grad] = {}
         self._leaf_of_grad: dict[int, Leaf] = {}
@@ -187,6 +245,9 @@ class Tracer:
 
     def call(self, op: Op, inputs: tuple[Any, ...], params: dict[str, Any]) -> Tensor:
         params = {name: dtype_of(p) if isinstance(p, np.dtype) else p for name, p in params.items()}
+        for x in inputs:
+            if isinstance(x, Tensor):
+                self._refuse_outside_graph(x)
         if expands(op) and state.mode.grad and any(isinstance(x, Tensor) and x.edge is not None for x in inputs):
             body: Callable[..., Tensor] = op.body
             return body(TensorMaths, *inputs, **params)
@@ -196,8 +257,11 @@ class Tracer:
         result = gate(inputs, params)
         if op.views and isinstance(inputs[0], Tensor) and isinstance(inputs[0].value, Symbol):
             symbol: Any = result.value
+            if not shares_memory(symbol, inputs[0].value):
+                return result
             symbol.parent, symbol.seen = inputs[0].value, inputs[0].value.value
             symbol.taken = lambda value: self.graph.call(op, value, **params)
+            symbol.view = op, params
         return result
 
     def _runner(self, op: Op) -> Callable[..., tuple[Any, ...]]:
@@ -225,6 +289,26 @@ class Tracer:
     def created(self, tensor: Any) -> None:
         self._created[id(tensor.value)] = tensor.value
 
+    def expect(self, tensor: Tensor) -> None:
+        """Swap the array of a Tensor that the program refers to for a symbol: its elements may not be looked at."""
+        array: Any = tensor.value
+        if isinstance(array, np.ndarray):
+            if id(array) not in self._captured:
+                self._captured[id(array)] = Captured(array, lambda: self._state(tensor, array).input)
+            self._swap(tensor, array, self._captured[id(array)])
+
+    def is_outside(self, tensor: Tensor) -> bool:
+        """True for a Tensor that was there before the program."""
+        return any(tensor is holder for holder, _ in self._swapped)
+
+    def _refuse_outside_graph(self, x: Tensor) -> None:
+        """A gradient cannot go on through what was computed outside: it would be recorded once, not at each call."""
+        if state.mode.grad and isinstance(x.edge, Node) and x.edge.order < self._start:
+            raise refusal(
+                f"the program uses a tensor {tuple(x.shape)} that was computed outside it and has a gradient",
+                "Pass it as an argument, take its detach(), or compute it inside the compiled function.",
+            )
+
     def _adopt(self, tensor: Tensor) -> None:
         """Swap a Tensor's array for a symbol until the trace is over."""
         array = tensor.value
@@ -236,6 +320,9 @@ class Tracer:
             symbol = self._constants[id(array)][1]
         else:
             symbol = self._state(tensor, array).symbol
+        self._swap(tensor, array, symbol)
+
+    def _swap(self, tensor: Tensor, array: Array, symbol: Any) -> None:
         self._swapped.append((tensor, array))
         tensor.value = symbol
         if isinstance(tensor.edge, Leaf) and tensor.edge.value is array:
@@ -247,7 +334,8 @@ class Tracer:
         if known is None:
             self._refuse_overlap(array)
             value = self.graph.input(array.shape, dtype_of(array.dtype), "state")
-            symbol = Symbol(value)
+            symbol = self._captured[id(array)] if id(array) in self._captured else Symbol(value)
+            symbol.value = value
             leaf = self._leaf_of_grad.get(id(tensor))
             known = self._by_array[id(array)] = State(tensor, array, symbol, value, leaf)
             self.trace.states.append(known)
@@ -270,6 +358,7 @@ class Tracer:
         placeholder = wrap(symbol, None)
         if tensor.edge is not None:
             placeholder.edge = Leaf(symbol, placeholder)
+            self._leaves_of_arguments.add(placeholder.edge)
         return placeholder
 
     # ---- writes -------------------------------------------------------------------------------------------------
@@ -330,6 +419,12 @@ class Tracer:
         self._grad(leaf, reads=False)
 
     def accumulate(self, leaf: Leaf, g: Any) -> None:
+        if leaf in self._leaves_of_arguments:
+            raise refusal(
+                "backward() inside a compiled function reaches an argument, whose .grad only the caller has",
+                "Return chainrule.autograd.grad(loss, [x]), call backward() outside, or refer to x instead of passing "
+                "it; pass x.detach() if its gradient is not wanted.",
+            )
         self.read_grad(leaf)
         value = self.value_of(g)
         if leaf.grad is None:

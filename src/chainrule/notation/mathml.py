@@ -24,6 +24,7 @@ from chainrule.notation.boxes import (
     Text,
     Word,
 )
+from chainrule.report.values import printable
 
 GAP = '<mspace width="0.2em"></mspace>'
 """Beside a size below a letter, so that those of neighbours do not touch."""
@@ -44,13 +45,13 @@ def mathml(box: Box, *, display: bool = False) -> str:
 def _element(box: Box) -> str:
     match box:
         case Identifier(text):
-            return _tag("mi", escape(text))
+            return _tag("mi", _escaped(text))
         case Word(text):
             return _upright("mi", text)
         case Numeral(text):
-            return _tag("mn", escape(text))
+            return _tag("mn", _escaped(text))
         case Text(text):
-            return _tag("mtext", escape(text))
+            return _tag("mtext", _escaped(text))
         case Operator():
             return _operator(box)
         case Row(parts):
@@ -89,7 +90,7 @@ def _scripts(base: Box, sub: Box | None, sup: Box | None) -> str:
 
 
 def _operator(operator: Operator) -> str:
-    text = escape(operator.text)
+    text = _escaped(operator.text)
     if operator == TIMES:
         return _tag("mo", text, lspace="0", rspace="0.12em")
     match operator.form:
@@ -103,12 +104,12 @@ def _operator(operator: Operator) -> str:
 
 
 def _bracket(text: str, form: str) -> str:
-    return _tag("mo", escape(text), form=form, fence="true", stretchy="true")
+    return _tag("mo", _escaped(text), form=form, fence="true", stretchy="true")
 
 
 def _upright(tag: str, text: str) -> str:
     """One letter of `<mi>` would be set in italics."""
-    return _tag(tag, escape(text), mathvariant="normal") if len(text) == 1 else _tag(tag, escape(text))
+    return _tag(tag, _escaped(text), mathvariant="normal") if len(text) == 1 else _tag(tag, _escaped(text))
 
 
 def _table(rows: Sequence[Sequence[Box]], *sides: str, **attributes: str) -> str:
@@ -118,6 +119,10 @@ def _table(rows: Sequence[Sequence[Box]], *sides: str, **attributes: str) -> str
         cells = [_tag("mtd", _element(cell), style=_aligned(side)) for cell, side in zip(row, aligned, strict=True)]
         lines.append(_tag("mtr", *cells))
     return _tag("mtable", *lines, **attributes)
+
+
+def _escaped(text: str) -> str:
+    return escape(printable(text))
 
 
 def _aligned(side: str) -> str:

@@ -10,6 +10,8 @@ import re
 
 from chainrule.notation.boxes import Box, Fenced, Fraction, Hat, Identifier, Numeral, Scripts, row, separated
 from chainrule.notation.conventions import Convention
+from chainrule.ops import activation
+from chainrule.ops.op import Op
 
 GREEK = {
     "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ε", "eps": "ε", "zeta": "ζ", "eta": "η",
@@ -22,6 +24,9 @@ LAYERED = frozenset(("W", "w", "b", "B", "z", "a", "h", "s", "δ"))
 """The letters whose number is that of a layer; the number of another letter is an index: x1 is the first input."""
 
 INDICES = frozenset("ijklmn")
+
+ACTIVATIONS = frozenset([one.name for one in vars(activation).values() if isinstance(one, Op)]) | {"tanh"}
+"""The functions whose slope has a name, sigma'(z); that of a square or a logarithm is written out."""
 
 _NAME = re.compile(r"(?P<base>[A-Za-z]+|[α-ωΑ-Ω])(?P<number>\d+)?(?:_(?P<index>[A-Za-z0-9,]+))?")
 _OF_LOSS = re.compile(r"d(?P<top>\w+)/d(?P<bottom>.+)")

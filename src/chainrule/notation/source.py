@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from chainrule.errors import UnsupportedError
+from chainrule.notation.names import ACTIVATIONS
 from chainrule.ops.op import Op
 from chainrule.symbolic.expression import Call, Expression, Kept, Number, Slope, Symbol
 
@@ -38,6 +39,8 @@ def _written(x: Expression) -> Text:
             return name, ATOM
         case Number():
             return _number(x)
+        case Slope() if x.op.name not in ACTIVATIONS:
+            return _written(x.formula)
         case Slope():
             return f"{x.op.name}'({', '.join([source(x.at), *_parameters(x.op, dict(x.params))])})", ATOM
         case Kept(of, name):
@@ -63,7 +66,7 @@ def _number(x: Number) -> Text:
     size = ", ".join(map(str, x.shape))
     if x.value in (0, 1):
         return f"{'ones' if x.value else 'zeros'}({size})", ATOM
-    return f"{text if level >= PRODUCT else f'({text})'} * ones({size})", PRODUCT
+    return f"{text} * ones({size})", PRODUCT
 
 
 def _scalar(value: int | float | Fraction) -> Text:

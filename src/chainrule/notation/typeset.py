@@ -39,9 +39,8 @@ from chainrule.notation.boxes import (
 )
 from chainrule.notation.conventions import Convention
 from chainrule.notation.matrices import matrix_box, size_box
-from chainrule.notation.names import name_box
+from chainrule.notation.names import ACTIVATIONS, name_box
 from chainrule.notation.numbers import number_box, shown, stated
-from chainrule.ops import activation
 from chainrule.ops.op import Op
 from chainrule.symbolic.expression import Call, Expression, Kept, Number, Slope, Symbol, call
 
@@ -409,7 +408,6 @@ CONNECTIVES = {"logical_and": "∧", "logical_or": "∨", "logical_xor": "⊻"}
 OPPOSITES = {"eq": "ne", "ne": "eq", "lt": "ge", "ge": "lt", "le": "gt", "gt": "le"}
 UNWRITTEN = frozenset(("keepdims", "dtype"))
 """Parameters that are no mathematics."""
-ACTIVATIONS = frozenset([one.name for one in vars(activation).values() if isinstance(one, Op)]) | {"tanh"}
 TRANSPARENT = frozenset(("broadcast_to", "reshape", "clone", "cast"))
 LAYOUTS |= dict.fromkeys((*RELATIONS, *CONNECTIVES, "logical_not"), _indicator)
 

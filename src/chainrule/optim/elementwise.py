@@ -120,7 +120,11 @@ class Elementwise(Optimizer):
             g = p.grad
             if g is None:
                 continue
-            self._begin(p, names, group)
+            if self._begin(p, names, group) == 0 and options.get("dampening") is not None:
+                raise recording.refuse(
+                    f"the first step of {type(self).__name__} with dampening differs from all later ones",
+                    "Take one step uncompiled first, or leave dampening at 0.",
+                )
             state = [self.state[p][name] for name in names]
             given = {**options, "p": p, "g": g, **dict(zip(names, state, strict=True))}
             if self.counts_steps:

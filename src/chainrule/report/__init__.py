@@ -1,21 +1,26 @@
-"""A report as data (`Document` and its blocks), and its renderings as an HTML file and for the terminal."""
+"""A report as data (`Document` and its blocks), and its renderings: HTML, terminal, Markdown, LaTeX."""
 
 from chainrule.report.document import (
     Alignment,
     Bars,
     Block,
+    Cell,
     Chart,
     Document,
     Facts,
     Figure,
+    Formula,
     Heading,
     LineChart,
+    Math,
     Paragraph,
     Series,
     Table,
     Value,
 )
 from chainrule.report.html import to_html
+from chainrule.report.latex import to_latex
+from chainrule.report.markdown import to_markdown
 from chainrule.report.svg import to_svg
 from chainrule.report.terminal import print_document, to_text
 
@@ -23,18 +28,23 @@ __all__ = [
     "Alignment",
     "Bars",
     "Block",
+    "Cell",
     "Chart",
     "Document",
     "Facts",
     "Figure",
+    "Formula",
     "Heading",
     "LineChart",
+    "Math",
     "Paragraph",
     "Series",
     "Table",
     "Value",
     "print_document",
     "to_html",
+    "to_latex",
+    "to_markdown",
     "to_svg",
     "to_text",
 ]

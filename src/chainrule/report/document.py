@@ -1,4 +1,4 @@
-"""A report as data: blocks of text, tables and charts, which the renderers (`html`, `terminal`) only read.
+"""A report as data: blocks of text, formulas, tables and charts, which the renderers only read.
 
 Any number may be missing (`None`), NaN or infinite. A table prints it as such; a chart leaves a gap and
 says so in its caption.
@@ -8,12 +8,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence, Sized
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 from chainrule.errors import ArgumentError
 
 Value: TypeAlias = str | float | None
 """What a cell holds. Whole numbers are grouped by thousands; give a seed or a year as a string."""
+
+
+@runtime_checkable
+class Math(Protocol):
+    """A formula, which knows how each target writes it. `notation` makes them; this package only asks."""
+
+    def plain(self, width: int) -> str:
+        """Unicode text, its lines at most so wide where they can be broken."""
+        ...
+
+    def tex(self) -> str:
+        """LaTeX for math mode."""
+        ...
+
+    def mathml(self, *, display: bool) -> str:
+        """One `<math>` element."""
+        ...
+
+
+Cell: TypeAlias = Value | Math
+"""What a table holds."""
 
 Alignment: TypeAlias = Literal["left", "right", "center"]
 
@@ -74,9 +95,29 @@ class Heading:
 
 @dataclass(frozen=True)
 class Paragraph:
-    """Running text."""
+    """Running text: a string, or strings and formulas in order."""
 
-    text: str
+    text: str | Sequence[str | Math]
+
+    @property
+    def runs(self) -> Sequence[str | Math]:
+        """The strings and formulas."""
+        return [self.text] if isinstance(self.text, str) else self.text
+
+
+@dataclass(frozen=True)
+class Formula:
+    """A formula on lines of its own.
+
+    Args:
+        math: the formula.
+        title: what it says, before it.
+        label: its number, by which the text speaks of it.
+    """
+
+    math: Math
+    title: str = ""
+    label: str = ""
 
 
 @dataclass(frozen=True)
@@ -92,7 +133,7 @@ class Table:
 
     Args:
         columns: the names.
-        rows: one value for each column.
+        rows: one value or formula for each column.
         alignment: one for each column; without it, columns of numbers stand right and others left.
         caption: what the table shows.
         emphasis: for each cell how strongly to shade it, from 0 to 1, or None for no shade. A confusion
@@ -104,7 +145,7 @@ class Table:
     """
 
     columns: Sequence[str]
-    rows: Sequence[Sequence[Value]]
+    rows: Sequence[Sequence[Cell]]
     alignment: Sequence[Alignment] | None = None
     caption: str = ""
     emphasis: Sequence[Sequence[float | None]] | None = None
@@ -138,16 +179,17 @@ class Figure:
     caption: str = ""
 
 
-Block: TypeAlias = Heading | Paragraph | Facts | Table | Figure
+Block: TypeAlias = Heading | Paragraph | Formula | Facts | Table | Figure
 
 
 @dataclass(frozen=True)
 class Document:
-    """A whole report."""
+    """A whole report; `language` is that of its text, such as "en" or "zh"."""
 
     title: str
     subtitle: str
     blocks: Sequence[Block]
+    language: str = "en"
 
 
 def alignments(table: Table) -> tuple[Alignment, ...]:
@@ -155,7 +197,7 @@ def alignments(table: Table) -> tuple[Alignment, ...]:
     if table.alignment is not None:
         return tuple(table.alignment)
     return tuple(
-        "left" if any(isinstance(row[column], str) for row in table.rows) else "right"
+        "left" if any(isinstance(row[column], str | Math) for row in table.rows) else "right"
         for column in range(len(table.columns))
     )
 

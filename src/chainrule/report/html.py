@@ -1,7 +1,8 @@
-"""A document as one HTML file that needs nothing else: no script, no font, no request to anywhere."""
+"""A document as one HTML file that needs nothing else: no script and no request; the font of formulas is in it."""
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import files
 from itertools import groupby
@@ -10,15 +11,18 @@ from math import sqrt
 from chainrule.report.document import (
     Alignment,
     Block,
+    Cell,
     Document,
     Facts,
     Figure,
+    Formula,
     Heading,
+    Math,
     Paragraph,
     Table,
     alignments,
 )
-from chainrule.report.markup import Markup, element, text
+from chainrule.report.markup import Markup, checked_mathml, element, text
 from chainrule.report.points import notes
 from chainrule.report.svg import to_svg
 from chainrule.report.values import written, written_rows
@@ -31,13 +35,13 @@ MANY_COLUMNS = 11
 
 _PAGE = """\
 <!DOCTYPE html>
-<html lang="en">
+<html lang="{language}">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <meta http-equiv="Content-Security-Policy"
-  content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
+  content="default-src 'none'; style-src 'unsafe-inline'; img-src data:{font_source}">
 <link rel="icon" href="data:,">
 <title>{title}</title>
 <style>
@@ -54,9 +58,13 @@ _PAGE = """\
 
 def to_html(document: Document) -> str:
     """The whole document as the text of one HTML file, to be written as UTF-8."""
+    style = files("chainrule.report").joinpath("style.css").read_text("utf-8")
+    with_formulas = any(map(_has_formulas, document.blocks))
     return _PAGE.format(
+        language=text(document.language),
         title=text(document.title),
-        style=files("chainrule.report").joinpath("style.css").read_text("utf-8"),
+        style=_font_face() + style if with_formulas else style,
+        font_source="; font-src data:" if with_formulas else "",
         body="\n".join([_header(document), *_body(document.blocks)]),
     )
 
@@ -80,13 +88,52 @@ def _block(block: Block) -> Markup:
         case Heading():
             return element("h2", text(block.text))
         case Paragraph():
-            return element("p", text(block.text))
+            return element("p", *[text(run) if isinstance(run, str) else _math(run) for run in block.runs])
+        case Formula():
+            return _formula(block)
         case Facts():
             return _facts(block)
         case Table():
             return _table(block)
         case Figure():
             return _figure(block)
+
+
+def _has_formulas(block: Block) -> bool:
+    match block:
+        case Formula():
+            return True
+        case Paragraph():
+            return not all(isinstance(run, str) for run in block.runs)
+        case Table():
+            return any(isinstance(cell, Math) for row in block.rows for cell in row)
+    return False
+
+
+def _font_face() -> str:
+    font = b64encode(files("chainrule.report").joinpath("fonts", "stix-two-math.woff2").read_bytes()).decode()
+    return (
+        '@font-face { font-family: "STIX Two Math Embedded"; '
+        f'src: url("data:font/woff2;base64,{font}") format("woff2"); }}\n'
+    )
+
+
+def _math(math: Math, *, display: bool = False) -> Markup:
+    return checked_mathml(math.mathml(display=display))
+
+
+def _formula(formula: Formula) -> Markup:
+    title = [element("p", text(formula.title))] if formula.title else []
+    label = [element("span", text(formula.label), class_="label")] if formula.label else []
+    line = element(
+        "div",
+        _math(formula.math, display=True),
+        class_="scroll",
+        tabindex="0",
+        role="region",
+        aria_label=formula.title or "Formula",
+    )
+    return element("div", *title, element("div", line, *label, class_="line"), class_="formula")
 
 
 def _facts(facts: Facts) -> Markup:
@@ -118,7 +165,11 @@ def _grid(table: Table) -> Markup:
         element("th", text(name), scope="col", class_=side) for name, side in zip(table.columns, sides, strict=True)
     ]
     shades = table.emphasis or [[None] * len(table.columns)] * len(table.rows)
-    rows = [_row(cells, sides, shade) for cells, shade in zip(written_rows(table), shades, strict=True)]
+    texts = written_rows(table)
+    rows = [
+        _row(list(map(_content, cells, line)), sides, shade)
+        for cells, line, shade in zip(table.rows, texts, shades, strict=True)
+    ]
     return element("table", element("thead", element("tr", *names)), element("tbody", *rows), class_=_kind(table))
 
 
@@ -133,16 +184,20 @@ def _kind(table: Table) -> str:
     )
 
 
-def _row(cells: Sequence[str], sides: Sequence[Alignment], shades: Sequence[float | None]) -> Markup:
-    name = element("th", text(cells[0]), scope="row", class_=sides[0])
+def _content(cell: Cell, written_value: str) -> Markup:
+    return _math(cell) if isinstance(cell, Math) else text(written_value)
+
+
+def _row(cells: Sequence[Markup], sides: Sequence[Alignment], shades: Sequence[float | None]) -> Markup:
+    name = element("th", cells[0], scope="row", class_=sides[0])
     return element("tr", name, *map(_cell, cells[1:], sides[1:], shades[1:]))
 
 
-def _cell(written_value: str, side: Alignment, shade: float | None) -> Markup:
+def _cell(content: Markup, side: Alignment, shade: float | None) -> Markup:
     if not shade:
-        return element("td", text(written_value), class_=side)
+        return element("td", content, class_=side)
     strong = " strong" if shade >= STRONG else ""
-    return element("td", text(written_value), class_=f"{side} shaded{strong}", style=f"--opacity:{_opacity(shade):.2f}")
+    return element("td", content, class_=f"{side} shaded{strong}", style=f"--opacity:{_opacity(shade):.2f}")
 
 
 def _opacity(shade: float) -> float:

@@ -26,6 +26,7 @@ from chainrule.report.document import (
     Document,
     Facts,
     Figure,
+    Formula,
     Heading,
     LineChart,
     Paragraph,
@@ -34,7 +35,7 @@ from chainrule.report.document import (
     alignments,
 )
 from chainrule.report.points import Point, as_float, axes, drawable, lines_and_dots, notes, runs
-from chainrule.report.values import printable, written, written_column, written_rows
+from chainrule.report.values import ONE_LINE, printable, written, written_column, written_rows
 
 CHART_ROWS = 12
 CHART_WIDTH = 76
@@ -42,6 +43,8 @@ COLOURS = ("cyan", "yellow", "green", "magenta", "red", "blue")
 LETTERS = string.ascii_lowercase + string.ascii_uppercase + string.digits
 LETTERS_ON_A_LINE = 3
 LONGEST_WORD = 24
+INDENT = "    "
+"""Before each line of a formula."""
 STRONG, ABSENT = 0.5, 0.0
 # Between the columns of a table the widest that fits; rich draws one space of it as the column's edge.
 GAPS = (3, 2, 1)
@@ -49,13 +52,25 @@ GAPS = (3, 2, 1)
 _ASCII = str.maketrans(
     {"−": "-", "–": "-", "×": "x", "∞": "inf", "│": "|", "┤": "+", "└": "+", "─": "-", "┬": "+", "█": "#"}
     | {"…": "...", "·": "-"}
-    | dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-", strict=True))
+    | dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁽⁾ᵀ", "0123456789-()T", strict=True))
+    | dict(zip("₀₁₂₃₄₅₆₇₈₉ⱼₖ⎡⎢⎣⎤⎥⎦⎛⎜⎝⎞⎟⎠⎧⎨⎩⎪⎫⎬⎭", "0123456789jk[[[]]]((())){{{{}}}", strict=True))
+    | {"ᵢ": "i", "⊙": "*", "⋅": "*", "∑": "sum", "∏": "prod", "∂": "d", "′": "'", "𝟏": "1", "‖": "|", "√": "sqrt"}
+    | {"σ": "sigma", "δ": "delta", "ℓ": "l", "η": "eta", "θ": "theta", "≤": "<=", "≥": ">=", "≠": "!=", "⊤": "T"}
+    | {"⋯": "...", "⋮": ":", "⋱": ":"}
 )
 
 
 def to_text(document: Document, width: int = 80) -> str:
     """The document as plain text, lines at most `width` characters long."""
     return _rendered(document, width, braille=True)
+
+
+def block_text(block: Block, width: int = 80, *, braille: bool = True) -> str:
+    """One block as plain text; without `braille`, in ASCII."""
+    plain = "".join(
+        line + "\n" for line in _rendered(Document("", "", [block]), width, braille=braille).split("\n")[2:]
+    )
+    return plain.strip("\n") if braille else plain.strip("\n").translate(_ASCII)
 
 
 def print_document(document: Document, console: Console) -> None:
@@ -97,13 +112,23 @@ def _block(block: Block, width: int, *, braille: bool) -> Iterator[RenderableTyp
         case Heading():
             yield _text(block.text, "bold underline")
         case Paragraph():
-            yield _text(block.text)
+            yield _text("".join([run if isinstance(run, str) else run.plain(ONE_LINE) for run in block.runs]))
+        case Formula():
+            yield from _formula(block, width)
         case Facts():
             yield _facts(block)
         case Table():
             yield from _table(block, width)
         case Figure():
             yield from _figure(block, width, braille=braille)
+
+
+def _formula(formula: Formula, width: int) -> Iterator[RenderableType]:
+    head = "  ".join(filter(None, (formula.title, formula.label)))
+    if head:
+        yield _text(head, "dim")
+    for line in formula.math.plain(max(width - len(INDENT), 20)).splitlines():
+        yield Text(INDENT + printable(line), no_wrap=True)
 
 
 def _text(plain: str, style: str = "") -> Text:

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import TypeGuard
 
-from chainrule.report.document import Table, Value
+from chainrule.report.document import Cell, Math, Table
 
 MISSING = "–"
+ONE_LINE = 10_000
+"""A width at which no formula is broken."""
 SIGNIFICANT_DIGITS = 4
 
 _SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
@@ -24,7 +26,7 @@ def printable(text: str) -> str:
     return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
-def written(value: Value) -> str:
+def written(value: Cell) -> str:
     """A cell's value as text.
 
     Example:
@@ -35,12 +37,14 @@ def written(value: Value) -> str:
         return MISSING
     if isinstance(value, str):
         return printable(value)
+    if isinstance(value, Math):
+        return printable(value.plain(ONE_LINE))
     if isinstance(value, Integral):
         return _with_minus(str(value) if isinstance(value, bool) else f"{int(value):,}")
     return _written_float(float(value))
 
 
-def written_column(values: Sequence[Value]) -> list[str]:
+def written_column(values: Sequence[Cell]) -> list[str]:
     """Values that stand below each other, as text: fractions with the same number of decimals.
 
     Values of too different size for that (fewer than two digits of one would remain) stand for themselves.
@@ -74,7 +78,7 @@ def fixed(value: float, decimals: int) -> str:
     return _with_minus(f"{value:,.{decimals}f}")
 
 
-def _is_fraction(value: Value) -> TypeGuard[float]:
+def _is_fraction(value: Cell) -> TypeGuard[float]:
     return isinstance(value, Real) and not isinstance(value, Integral) and math.isfinite(value)
 
 

@@ -91,7 +91,7 @@ def _in_rows(new: Symbol, old: Symbol) -> Expression:
 
 
 def columns(formula: Expression) -> Expression:
-    """The transpose of a formula of two axes, or a vector's as a column, with the transpose as far inside as it goes."""
+    """The transpose of a formula of two axes, or a vector as a column; transposes stand as far inside as they go."""
     if formula.ndim == 0:
         return formula
     if is_call(formula, "mT"):

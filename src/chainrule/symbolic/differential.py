@@ -78,7 +78,9 @@ def _through(formula: Call, place: int, inner: list[Expression | None], result: 
     if op.primitive:
         raise UnsupportedError(f"the differential of {op.name} is known only from its result back")
     body: Callable[..., Any] = op.definition
-    stand_ins = [x if i != place or x is None else Symbol("<x>", x.shape, x.dtype) for i, x in enumerate(formula.inputs)]
+    stand_ins = [
+        x if i != place or x is None else Symbol("<x>", x.shape, x.dtype) for i, x in enumerate(formula.inputs)
+    ]
     plain = [x.plain if isinstance(x, Number) and not x.shape else x for x in stand_ins]
     x = formula.inputs[place]
     assert x is not None

@@ -85,8 +85,9 @@ def slope_of(op: Op, at: Expression, params: dict[str, Any], result: Expression 
 
 
 def has_slope(op: Op) -> bool:
-    """True for an elementwise operator of one variable whose derivative deserves a name of its own."""
-    return op.kind.name == "elementwise" and len(op.inputs) == 1 and not op.is_linear_in(op.inputs[0])
+    """True for an elementwise operator of one variable whose derivative is not one number: it deserves a name."""
+    one_variable = op.kind.name == "elementwise" and len(op.inputs) == 1
+    return one_variable and not op.is_linear_in(op.inputs[0]) and bool(op.rules[0].reads)
 
 
 def summed_to(formula: Expression, shape: shapes.Shape) -> Expression:

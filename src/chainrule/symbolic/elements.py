@@ -14,7 +14,8 @@ import numpy as np
 
 from chainrule import shapes
 from chainrule.errors import UnsupportedError
-from chainrule.symbolic.expression import Call, Expression, Formulas, Number, Slope, call
+from chainrule.symbolic.evaluate import evaluate
+from chainrule.symbolic.expression import Call, Expression, Formulas, Number, Slope, Symbol, call
 from chainrule.symbolic.simplify import simplified
 
 Index: TypeAlias = tuple[int, ...]
@@ -53,8 +54,8 @@ def _of_call(formula: Call, index: Index) -> Expression:
     if op.primitive or op.kind.name in ("random", "update"):
         raise UnsupportedError(f"{op.name} has no formula for one element", mend='Ask for level="matrix".')
     body: Callable[..., Any] = op.definition
-    inputs = [x.plain if isinstance(x, Number) and not x.shape else x for x in formula.inputs]
-    return _element(body(Formulas, *inputs, **dict(formula.params)), index)
+    plain = [x.plain if isinstance(x, Number) and not x.shape else x for x in formula.inputs]
+    return _element(body(Formulas, *plain, **dict(formula.params)), index)
 
 
 def _stretched(index: Index, shape: shapes.Shape) -> Index:
@@ -116,9 +117,6 @@ def _sum_of(terms: list[Expression]) -> Expression:
 
 def _moved(formula: Call, index: Index) -> Expression:
     """A movement's element: where it stood before, found by moving the places themselves."""
-    from chainrule.symbolic.evaluate import evaluate
-    from chainrule.symbolic.expression import Symbol
-
     (x,) = formula.parts
     places = np.arange(max(int(np.prod(x.shape)), 1)).reshape(x.shape)
     moved = evaluate(call(formula.op.name, Symbol("places", x.shape), **dict(formula.params)), {"places": places})
@@ -129,6 +127,7 @@ def _moved(formula: Call, index: Index) -> Expression:
 MOVES = ("reshape", "permute", "mT", "broadcast_to", "slice", "flip")
 RULES: dict[str, Callable[[Call, Index], Expression]] = {
     "matmul": _matmul, "linear": _linear, "sum": _sum, "mean": _mean, "amax": _extreme("maximum"),
-    "amin": _extreme("minimum"), "max": _extreme("maximum"), "min": _extreme("minimum"), "cast": lambda f, i: _element(f.parts[0], i),
+    "amin": _extreme("minimum"), "max": _extreme("maximum"), "min": _extreme("minimum"),
+    "cast": lambda f, i: _element(f.parts[0], i),
     **dict.fromkeys(MOVES, _moved),
 }  # fmt: skip

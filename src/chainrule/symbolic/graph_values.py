@@ -18,6 +18,9 @@ from chainrule.tensor.graph import Array, Edge, Leaf, Node, Window, address, lin
 from chainrule.tensor.numpy_maths import NumPyMaths, runner
 from chainrule.tensor.plan import Plan
 
+COMPILED = "_ConnectedBackward"
+"""The node that stands for a whole compiled program."""
+
 RECORD = "Compute the loss under `with chainrule.explain.record():`, which keeps every value."
 
 
@@ -88,7 +91,7 @@ class GraphValues:
         before = self.values.setdefault(leaf, value)
         if before is not value and not np.array_equal(before, value):
             raise GraphError(
-                "a leaf was written between two of the operations that this loss comes from, so that it has no one value",
+                "a leaf was written between two of the operations of this loss, so that it has no one value",
                 where=line_of(node.site),
                 mend="Explain a loss that was computed from one state of the parameters.",
             )
@@ -125,8 +128,8 @@ class GraphValues:
                 value = value[place - len(node.plan.fixed)]
         if value is None:
             raise GraphError(
-                f"the values of this derivation cannot be found again: '{name}' of {node.plan.op.name} was an array that"
-                " nothing holds any more",
+                "the values of this derivation cannot be found again: "
+                f"'{name}' of {node.plan.op.name} was an array that nothing holds any more",
                 where=line_of(node.site),
                 mend=RECORD,
             )
@@ -168,10 +171,16 @@ def check_unwritten(value: Array, node: Node, what: str) -> None:
 
 def no_formula(node: Node) -> UnsupportedError:
     """The error for a node that no operator of the catalogue made."""
+    if node.name() == COMPILED:
+        return UnsupportedError(
+            "the result of a compiled program carries no graph of its operations: its gradient has no derivation",
+            where=line_of(node.site),
+            mend="Compute the loss once without chainrule.compile and explain that one.",
+        )
     return UnsupportedError(
-        f"{node.plan.node_name if node.plan else 'this node'} has no formula: it is hand-written or writes through a view",
+        f"{node.name()} has no formula: it is hand-written, or writes through a view",
         where=line_of(node.site),
-        mend="Check a hand-written backward with chainrule.verify.backward; write x = chainrule.where(...) for x[i] = ...",
+        mend="A hand-written backward is checked by chainrule.verify.backward; for x[i] = ... take chainrule.where.",
     )
 
 

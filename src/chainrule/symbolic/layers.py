@@ -110,8 +110,8 @@ class Reading:
         source = self._before_moves(source)
         if not isinstance(source, Leaf | Constant):
             return False
-        shape = self.graph.value_of(source).shape
-        return sum(n != 1 for n in shape) <= 1
+        shape: tuple[int, ...] = self.graph.value_of(source).shape
+        return sum([n != 1 for n in shape]) < 2
 
     def _activation(self, z: Node) -> Node | None:
         """The one elementwise function, or softmax, that reads z."""

@@ -23,6 +23,7 @@ from chainrule.symbolic.program import Program, Statement
 from chainrule.symbolic.simplify import simplified
 from chainrule.tensor.arrays import dtype_of
 from chainrule.tensor.graph import Array, Edge, Leaf, Node, address, line_of
+from chainrule.tensor.numpy_maths import runner
 from chainrule.tensor.printing import describe
 from chainrule.tensor.tensor import Tensor
 
@@ -68,7 +69,8 @@ def program_of(
         loss_name: what the result is called.
 
     Raises:
-        GraphError: there is no graph (a compiled program leaves none); a parameter was written since; a value cannot be found again.
+        GraphError: there is no graph (a compiled program leaves none); a parameter was written since; a value cannot be
+            found again.
         UnsupportedError: an operation without a formula (a Function, a write through a view).
     """
     if not isinstance(loss.edge, Node):
@@ -119,9 +121,7 @@ class _Naming:
         program = Program(tuple(givens), tuple(self.statements), self.loss_name)
         recomputed = {self.names[node] for node in self.graph.recomputed if node in self.names}
         activations = frozenset(self._activations())
-        return Recorded(
-            program, self.values, self.names, self.layers, activations, frozenset(recomputed), self.called
-        )
+        return Recorded(program, self.values, self.names, self.layers, activations, frozenset(recomputed), self.called)
 
     def _activations(self) -> Iterator[str]:
         """What stands as rows, or as vectors, where a textbook has columns."""
@@ -174,7 +174,11 @@ class _Naming:
 
     def _write(self, node: Node) -> None:
         inputs = [self._expression(source) for source in self.graph.sources[node]]
-        formula = self._with_labels_as_columns(node, inputs) or call(node.plan.op.name, *inputs, **_in_float64(node.params or {}))
+        formula = (
+            self._with_labels_as_columns(node, inputs)
+            or self._with_mask(node, inputs)
+            or call(node.plan.op.name, *inputs, **_in_float64(node.params or {}))
+        )
         formula = _plainer(simplified(formula))
         self.formulas[node] = formula
         if node not in self.names and self._needs_a_name(node, formula):
@@ -198,6 +202,16 @@ class _Naming:
             return None
         truth = call("one_hot", labels, classes=logits.shape[-1], dtype=dtypes.float64)
         return call("cross_entropy_of_probabilities", logits, truth, None, **params)
+
+    def _with_mask(self, node: Node, inputs: list[Any]) -> Expression | None:
+        """Dropout as the product with the mask that was drawn: 0 or 1 / (1 - p)."""
+        if node.plan.op.name != "dropout":
+            return None
+        _, key, counter = self.graph.sources[node]
+        ones = np.ones(node.shape)
+        mask = Constant(runner(node.plan.op)(ones, key, counter, **(node.params or {}))[0])
+        self._name(mask, "mask")
+        return call("mul", inputs[0], self._given(mask))
 
     def _expression(self, source: Source) -> Expression | int | float | None:
         if isinstance(source, Node):
@@ -226,7 +240,11 @@ class _Naming:
                 return False
             several = len(self.reading.readers.get(node, [])) > 1
             bent = any(r.plan.op.name not in ARITHMETIC for r in self.reading.readers.get(node, []))
-            return several or (bent and op.kind.name != "movement") or sum(1 for one in walk(formula) if one.parts) > LONGEST
+            return (
+                several
+                or (bent and op.kind.name != "movement")
+                or sum(1 for one in walk(formula) if one.parts) > LONGEST
+            )
         return True
 
 
@@ -268,5 +286,7 @@ def edge_of(tensor: Tensor) -> Edge:
         GraphError: it has none.
     """
     if tensor.edge is None:
-        raise GraphError("this tensor does not require a gradient, so there is none to explain", got=[describe("wrt", tensor)])
+        raise GraphError(
+            "this tensor does not require a gradient, so there is none to explain", got=[describe("wrt", tensor)]
+        )
     return tensor.edge

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from threading import get_ident
 from typing import Any, Protocol
+from weakref import ref
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from chainrule.ops.catalogue import CATALOGUE
 from chainrule.ops.op import REQUIRED, Op
 from chainrule.tensor.arrays import array_of, dtype_of, numpy_dtype
 from chainrule.tensor.failures import failure, named_inputs
-from chainrule.tensor.graph import PACKAGE, USERS_FILES, Array, Kept, Node, state, tick, users_site
+from chainrule.tensor.graph import PACKAGE, USERS_FILES, Array, Node, remembered, state, tick, users_site
 from chainrule.tensor.numpy_maths import runner
 from chainrule.tensor.plan import Plan
 from chainrule.tensor.printing import describe
@@ -143,6 +144,7 @@ def _node_lines(op: Op, served: list[str], params_dict: str) -> list[str]:
             f"{indent}plan = plan_{n}",
             f"{indent}edges = ({', '.join([f'e_{a}' for a in needed])},)",
             f"{indent}saved = ({saved})",
+            f"{indent}constants = {_constants(op, needed)}",
         ]
     lines += [
         "    node = new(Node)",
@@ -151,6 +153,7 @@ def _node_lines(op: Op, served: list[str], params_dict: str) -> list[str]:
         "    node.saved = saved",
         "    node.shape = y.shape",
         "    node.order = tick()",
+        "    node.constants = constants",
         "    node.watch = None",
         "    frame = getframe(1)",
         "    code = frame.f_code",
@@ -158,12 +161,21 @@ def _node_lines(op: Op, served: list[str], params_dict: str) -> list[str]:
     ]
     if op.params:
         lines.append(f"    node.params = {params_dict}")
-    if op.kind.converts and len(op.inputs) > 1:
-        number = " or ".join([f"type(v_{a}) is not ndarray" for a in op.inputs])
-        constants = ", ".join([f"None if type(v_{a}) is ndarray else v_{a}" for a in op.inputs])
-        lines += [f"    if {number}:", f"        node.constants = ({constants})"]
-    lines += ["    if mode.keep:", f"        node.kept = Kept(({''.join([f'v_{a}, ' for a in op.inputs])}), y)"]
+    values, edges = (", ".join([f"{what}_{a}" for a in op.inputs]) for what in ("v", "e"))
+    lines += ["    if mode.keep:", f"        node.kept = mode.keep.at_node(({values},), ({edges},), y)"]
     return lines
+
+
+def _constants(op: Op, needed: list[str]) -> str:
+    """What a node remembers of its inputs without an edge: see `remembered`, which is written out here."""
+    if len(needed) == len(op.inputs):
+        return "None"
+    kept = [
+        "None" if a in needed
+        else f"v_{a} if type(v_{a}) is not ndarray else ref(v_{a}) if v_{a}.base is None else remembered(v_{a})"
+        for a in op.inputs
+    ]  # fmt: skip
+    return f"({', '.join(kept)},)"
 
 
 def _needs(op: Op, needed: list[str]) -> tuple[bool, ...]:
@@ -203,7 +215,8 @@ def _bindings(op: Op) -> dict[str, Any]:
     return {
         "op": op, "run": runner(op), "shape_rule": op.shape_rule, **plans,
         **{f"default_{p}": default for p, default in op.params.items()},
-        "Tensor": Tensor, "Node": Node, "Kept": Kept, "new": object.__new__, "tick": tick, "state": state,
+        "Tensor": Tensor, "Node": Node, "new": object.__new__, "tick": tick, "state": state,
+        "ref": ref, "remembered": remembered,
         "getframe": sys._getframe, "users_site": users_site, "USERS_FILES": USERS_FILES, "view_of": view_of,
         "converted": converted, "failure": failure, "no_derivative": no_derivative,
         "RECORDERS": RECORDERS, "get_ident": get_ident,
@@ -282,10 +295,10 @@ def general_gate(
             plan = plans[needs] = Plan(op, needs)
         saved = plan.save(offered(values, y, kept, params))
         node = Node(plan, tuple([e for e in edges if e is not None]), saved, y.shape, params)
-        if op.kind.converts and len(op.inputs) > 1:
-            node.constants = tuple([x if type(x) in NUMBERS else None for x in inputs])
+        if not all(needs):
+            node.constants = tuple([None if need else remembered(v) for v, need in zip(values, needs, strict=True)])
         if mode.keep:
-            node.kept = Kept(tuple(values), y)
+            node.kept = mode.keep.at_node(tuple(values), tuple(edges), y)
         return tensor_of(y, node)
 
     def is_unusual(inputs: tuple[Any, ...]) -> bool:

@@ -14,6 +14,7 @@ from chainrule.tensor.dispatch import TensorMaths
 from chainrule.tensor.functions.inplace import refuse_leaves
 from chainrule.tensor.graph import Array, Edge, Node, state, write_to
 from chainrule.tensor.plan import Step
+from chainrule.tensor.recording import recorder
 from chainrule.tensor.switches import no_grad
 from chainrule.tensor.tensor import Tensor, wrap
 from chainrule.tensor.views import rebase
@@ -134,11 +135,16 @@ class _FunctionPlan:
     def _pull(self, m: Any, g: _Slot, saved: tuple[Any, ...]) -> list[Any]:
         ctx, node = saved
         cotangents: list[Any] = []
+        recording = recorder()
         for k, (shape, dtype) in enumerate(self.results):
             part = g.parts.get(k)
             if part is None and ctx._materialize and dtype is not None:
                 part = np.zeros(shape, dtype)
-            cotangents.append(wrap(part, None) if isinstance(part, np.ndarray) else part)
+            if isinstance(part, np.ndarray):
+                part = wrap(part, None)
+            elif recording is not None and part is not None and not isinstance(part, Tensor):
+                part = recording.tensor_of(part)
+            cotangents.append(part)
         ctx._connected = node.edge if isinstance(node, Tensor) else None
         try:
             got = self.function.backward(ctx, *cotangents)

@@ -39,7 +39,7 @@ class Mode(NamedTuple):
 
     grad: bool
     inference: bool = False
-    keep: bool = False
+    keep: Copies | None = None
 
 
 class _ThreadState(threading.local):
@@ -60,10 +60,11 @@ state = _ThreadState()
 def keep_values() -> Iterator[None]:
     """Within this context every node keeps its input values, its result and, in a sweep, its cotangent.
 
-    They stand in `node.kept` and `node.cotangent` and stay after backward().
+    They stand in `node.kept` and `node.cotangent` and stay after backward(). Values that no node made (parameters,
+    data) are copied, so that an optimiser's step does not change them.
     """
     before = state.mode
-    state.mode = before._replace(keep=True)
+    state.mode = before._replace(keep=before.keep or Copies())
     try:
         yield
     finally:
@@ -124,12 +125,72 @@ class Kept(NamedTuple):
     result: Array
 
 
+class Copies:
+    """Copies of arrays that may be written later, one for as long as an array stays as it is."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[Array, int, Array]] = {}
+
+    def of(self, x: Any) -> Any:
+        """A copy of an array; other values as they are."""
+        if not isinstance(x, np.ndarray):
+            return [self.of(one) for one in x] if type(x) is list else x
+        write = write_to(x)
+        time = 0 if write is None else write.time
+        known = self._known.get(id(x))
+        if known is None or known[1] != time:
+            known = self._known[id(x)] = (x, time, x.copy())
+        return known[2]
+
+    def at_node(self, inputs: tuple[Any, ...], edges: tuple[Any, ...], y: Array) -> Kept:
+        """What to keep at a node: results of other nodes as they are, unless they look at somebody's memory."""
+        values = [x if type(edge) is Node else self.of(x) for x, edge in zip(inputs, edges, strict=True)]
+        return Kept(tuple(values), y if getattr(y, "base", None) is None else self.of(y))
+
+
+# ---- constants -----------------------------------------------------------------------------------------
+
+
+class Window:
+    """A view that no node keeps alive: found again for as long as the array it looks into lives."""
+
+    __slots__ = ("_array", "_owner", "_place")
+
+    def __init__(self, a: Array) -> None:
+        owner = buffer_of(a)
+        self._array, self._owner = weakref.ref(a), weakref.ref(owner)
+        self._place = (a.shape, a.dtype, address(a) - address(owner), a.strides)
+
+    def __call__(self) -> Array | None:
+        array, owner = self._array(), self._owner()
+        if array is not None or owner is None or not owner.flags.c_contiguous:
+            return array
+        shape, dtype, offset, strides = self._place
+        return np.ndarray(shape, dtype, owner.reshape(-1).view(np.uint8), offset, strides)
+
+
+def address(a: Array) -> int:
+    """Where an array's first element is."""
+    start: int = a.__array_interface__["data"][0]
+    return start
+
+
+def remembered(x: Any) -> Any:
+    """How a node remembers an input without an edge: an array weakly, so that nothing lives longer for it."""
+    if type(x) is list:
+        return [remembered(one) for one in x]
+    if type(x) is not np.ndarray:
+        return x
+    return weakref.ref(x) if x.base is None else Window(x)
+
+
 class Node:
     """One operation of the program, with what its derivative rules read.
 
     `saved` holds raw values and is freed by the sweep (None from then on); the rest lives as long as
-    something refers to the result. `params` are the operator's parameters, `constants` its inputs that
-    are Python numbers (None for the others). `site` is where the user called: (code, instruction).
+    something refers to the result. `params` are the operator's parameters, `constants` its inputs without an edge:
+    numbers as they are, arrays weakly (call them), None for the others. `site` is where the user called:
+    (code, instruction).
     """
 
     __slots__ = (

@@ -8,6 +8,7 @@ from typing import Any
 
 from chainrule.errors import GraphError
 from chainrule.tensor.graph import Leaf
+from chainrule.tensor.recording import changed
 from chainrule.tensor.tensor import Tensor, watch
 
 _numbers = itertools.count(1)
@@ -19,10 +20,12 @@ class RemovableHandle:
     def __init__(self, hooks: dict[int, Any], hook: Any) -> None:
         self.hooks, self.id = hooks, next(_numbers)
         hooks[self.id] = hook
+        changed()
 
     def remove(self) -> None:
         """Take the hook away; a second time does nothing."""
         self.hooks.pop(self.id, None)
+        changed()
 
     def __enter__(self) -> RemovableHandle:
         return self

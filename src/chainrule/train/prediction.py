@@ -159,6 +159,23 @@ def predict(run: str | Path, data: str | None = None, data_folder: str | None = 
     return _predictions(name, task, treatment, loss, incoming, outputs)
 
 
+def trained(run: str | Path) -> tuple[Any, Any, Examples]:
+    """The model of a run with its weights, its loss, and its test rows.
+
+    Raises:
+        UsageError: the run has no test rows in memory; otherwise as `predict`.
+    """
+    folder = RunFolder(Path(run))
+    config = folder.read_config()
+    weights = folder.read_model()
+    prepared = rebuilt(folder, config)
+    _load_weights(prepared.model, weights, folder)
+    test = prepared.problem.test
+    if not isinstance(test, Examples):
+        raise UsageError(f"the run {folder.path} has no test rows that can be picked by number")
+    return prepared.model, prepared.loss, test
+
+
 def _load_weights(model: Any, weights: dict[str, Array], folder: RunFolder) -> None:
     try:
         model.load_state_dict({name: wrap(array, None) for name, array in weights.items()})

@@ -56,12 +56,14 @@ def precision(value: Value, point: Sequence[Array]) -> np.dtype[Any]:
     rng = np.random.default_rng(20)
     with np.errstate(all="ignore"):
         first, second = [
-            value([np.asarray(x + scale * rng.uniform(1, 2, x.shape), x.dtype) for x in point]) for scale in (1e-4, -1e-4)
+            value([np.asarray(x + scale * rng.uniform(1, 2, x.shape), x.dtype) for x in point])
+            for scale in (1e-4, -1e-4)
         ]
         types = {one.dtype for one in (*point, *first) if one.dtype.kind == "f"} | {np.dtype(np.float64)}
         coarsest = min(types, key=_width)
         y, other = joined(first), joined(second)
-        if not np.array_equal(y, other, equal_nan=True):  # a constant is on every grid
+        whole = np.array_equal(y, np.round(y), equal_nan=True)  # counts, and constants, are on every grid
+        if not whole and not np.array_equal(y, other, equal_nan=True):
             for coarse in (np.dtype(np.float16), np.dtype(np.float32)):
                 if all(np.array_equal(v.astype(coarse), v, equal_nan=True) for v in (y, other)):
                     return min(coarsest, coarse, key=_width)
@@ -91,6 +93,10 @@ class Probe:
         self.point = tuple([box.on_grid(x) for x in box.point])
         self.evaluations = 0
         self.base = self(self.point)
+        with np.errstate(all="ignore"):
+            y = np.abs(joined(box.value(self.point)))
+            combined = np.abs(self.combine) @ y
+        self.size = np.concatenate([y, combined]) if every else combined
 
     def __call__(self, point: Sequence[Array]) -> Array:
         """(numbers,): the outputs one by one, if wanted, and their combinations."""
@@ -100,15 +106,19 @@ class Probe:
             combined = self.combine @ y
         return np.concatenate([y, combined]) if self.every else combined
 
-    def elements(self, number: int, places: Array) -> Slopes:
-        """The slopes by single elements of an input: arrays of (numbers, len(places))."""
+    def elements(self, number: int, places: Array, relative: bool = False) -> Slopes:
+        """The slopes by single elements x of an input: arrays of (numbers, len(places)).
+
+        Steps are for numbers about 1, and in proportion to |x| above; `relative`, below as well.
+        """
         x = self.point[number]
 
         def at(k: int, step: float) -> tuple[Array, float]:
             place = int(places[k])
             moved = x.copy()
             before = float(moved.flat[place])
-            moved.flat[place] = self.box.on_grid(np.asarray(before + step * max(1.0, abs(before)), x.dtype))
+            size = abs(before) if relative else max(1.0, abs(before))
+            moved.flat[place] = self.box.on_grid(np.asarray(before + step * size, x.dtype))
             return moved, abs(float(moved.flat[place]) - before)
 
         return self._measured(number, len(places), at)
@@ -133,7 +143,8 @@ class Probe:
                     point[number], steps[side, level, 0, k] = at(k, sign * step)
                     values[side, level, :, k] = self(point)
         base = np.broadcast_to(self.base[:, None], values.shape[2:])
-        return slopes(base, values[0], values[1], steps[0], steps[1], self.ladder)
+        size = np.broadcast_to(self.size[:, None], values.shape[2:])
+        return slopes(base, values[0], values[1], steps[0], steps[1], size, self.ladder)
 
 
 def joined(arrays: Sequence[Array]) -> Array:

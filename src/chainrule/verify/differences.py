@@ -61,10 +61,11 @@ class Slopes:
 
     Args:
         value: the slope, from both sides where both exist.
-        error: how far off it may be; inf where the differences do not converge.
+        error: how far off it may be; at a kink, how far off left and right may be; inf where too few values exist.
         left, right: the slopes on either side.
         kink: True where left and right differ by more than their errors: the function has no derivative there.
-        jump: True where the function is not continuous, or changes too fast for the shortest step to show its slope.
+        rough: True where no slope can be seen: the function jumps, its slope grows without bound, or it changes too
+            fast for the shortest step. The error is then as large as the largest difference.
     """
 
     value: Array
@@ -72,7 +73,24 @@ class Slopes:
     left: Array
     right: Array
     kink: Array
-    jump: Array
+    rough: Array
+
+    def at(self, some: Array) -> Slopes:
+        """Those at some places of the last axis."""
+        return Slopes(*[getattr(self, field.name)[..., some] for field in fields(Slopes)])
+
+    def _vagueness(self) -> Array:
+        """The error as a part of the slope; 1 where it is half of it or more."""
+        with np.errstate(all="ignore"):
+            part = self.error / np.abs(self.value)
+        return np.where((part < 0.5) & ~self.rough, part, 1.0)
+
+    def better(self, other: Slopes) -> Slopes:
+        """The one known to more digits, element by element; if neither has one, that with the smaller error."""
+        vague, its_vague = self._vagueness(), other._vagueness()
+        mine = (vague < its_vague) | ((vague == its_vague) & (self.error <= other.error))
+        names = [field.name for field in fields(Slopes)]
+        return Slopes(*[np.where(mine, getattr(self, n), getattr(other, n)) for n in names])
 
 
 def joined_slopes(first: Slopes, second: Slopes) -> Slopes:
@@ -81,30 +99,37 @@ def joined_slopes(first: Slopes, second: Slopes) -> Slopes:
     return Slopes(*[np.concatenate([getattr(first, n), getattr(second, n)], axis=-1) for n in names])
 
 
-def slopes(base: Array, up: Array, down: Array, up_steps: Array, down_steps: Array, ladder: Ladder) -> Slopes:
+def slopes(
+    base: Array, up: Array, down: Array, up_steps: Array, down_steps: Array, size: Array, ladder: Ladder
+) -> Slopes:
     """The slopes at 0 of functions with values `base` at 0, `up` at `up_steps` and `down` at -`down_steps`.
 
     Args:
         base: of any shape (...). Where it is not finite there is no slope: value nan, error inf.
         up, down: (LEVELS, ...). Values that are not finite (log of a negative number) are left out.
         up_steps, down_steps: positive, broadcastable to (LEVELS, ...): the steps as rounding left them.
+        size: how large the numbers are that a value is the sum of: its rounding is a part of that.
         ladder: which steps were meant.
     """
     with np.errstate(all="ignore"):
-        largest = np.fmax.reduce(np.abs(np.concatenate([up, down, base[None]])))
-        noise = _noise(up + down - 2 * base, ladder.unit * largest, ladder.ratio**2)
+        largest = np.fmax(size, np.fmax.reduce(np.abs(np.concatenate([up, down]))))
+        rounding = ladder.unit * largest
+        noise = _noise(up + down - 2 * base, rounding, ladder.ratio**2)
+        forward, backward = (up - base) / up_steps, (base - down) / down_steps
         central = _limit((up - down) / (up_steps + down_steps), noise / up_steps, ladder.ratio**2)
-        right = _limit((up - base) / up_steps, 2 * noise / up_steps, ladder.ratio)
-        left = _limit((base - down) / down_steps, 2 * noise / down_steps, ladder.ratio)
-        kink = _differ(left, right)
-        rounding = 2 * ladder.unit * largest
-        endless = _grows((up - base) / up_steps, rounding / up_steps, ladder.ratio)
-        endless |= _grows((base - down) / down_steps, rounding / down_steps, ladder.ratio)
-        jump = _jumps(up - base, base - down, max(1e-6, math.sqrt(ladder.unit)) * largest)
+        right = _limit(forward, 2 * noise / up_steps, ladder.ratio)
+        left = _limit(backward, 2 * noise / down_steps, ladder.ratio)
+        rough = _jumps(up - base, base - down, max(1e-6, math.sqrt(ladder.unit)) * largest)
+        rough |= _grows(forward, 2 * rounding / up_steps, ladder.ratio)
+        rough |= _grows(backward, 2 * rounding / down_steps, ladder.ratio)
+        kink = _differ(left, right) & ~rough
         one_sided = np.where(right[1] <= left[1], right, left)
         value, error = np.where(np.isfinite(central[1]), central, one_sided)
-        error = np.where(jump | endless, np.inf, error)
-    return Slopes(value, error, left[0], right[0], kink & ~jump & ~endless, jump)
+        error = np.where(kink, np.fmax(left[1], right[1]), error)
+        steepest = np.fmax.reduce(np.abs(np.concatenate([forward, backward])))
+        error = np.where(rough, np.fmax(steepest, error), error)
+        error = np.where((steepest == 0) & np.isfinite(base), 0.0, error)  # it does not read this input at all
+    return Slopes(value, error, left[0], right[0], kink, rough)
 
 
 def _noise(second: Array, rounding: Array, factor: int) -> Array:

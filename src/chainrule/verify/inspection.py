@@ -1,25 +1,26 @@
-"""Claimed gradients beside measured slopes: element by element, in random directions, with a verdict for each input.
+"""Claimed gradients beside measured slopes: element by element, in random directions, for several upstream gradients.
 
-Every number is judged by two things: the tolerance that the user asks for, and how far off the measured slope may
-be. A claim is wrong where it differs by more than both together; right where it does not, and the slope is known as
-well as was asked; undecided where it is known less well. Where the slopes on the two sides differ, a claim between
-them is valid.
+Called by `gradients.py` and `pairs.py`; what is wrong is said in `tolerance.py`, what is said about it in
+`conclusions.py`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import pairwise, product
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 
-from chainrule.verify.blackbox import BlackBox, Cotangents, Probe, joined
+from chainrule.verify.blackbox import BlackBox, Cotangents, Probe
+from chainrule.verify.conclusions import Scene, concluded
 from chainrule.verify.differences import CERTAIN, Array, Ladder, Slopes, joined_slopes
-from chainrule.verify.findings import Checked, GradientFindings, InputFinding, Kink, Pattern, Verdict, Worst
-from chainrule.verify.patterns import Error, pattern_of, pattern_of_shape
+from chainrule.verify.findings import Checked, GradientFindings, InputFinding, Pattern
+from chainrule.verify.patterns import pattern_of_shape
+from chainrule.verify.steadiness import changing, unsteady
+from chainrule.verify.tolerance import Judged, Tolerance, judged
+from chainrule.verify.upstreams import strided, uneven, units
 
 MANY_OUTPUTS = 64
 """Above, the slopes of random combinations of the outputs are measured instead of those of every output."""
@@ -35,44 +36,6 @@ WORK = 10**8
 
 DIRECTIONS = 3
 SEARCHES = 4
-KINKS_SHOWN = 5
-
-
-@dataclass(frozen=True)
-class Tolerance:
-    """A claim c of a slope s may differ by atol * min(1, the largest |s|) + rtol * |s|.
-
-    PyTorch's is atol + rtol * |s|: it takes any gradient for right whose numbers are all below atol.
-    """
-
-    atol: float
-    rtol: float
-
-    def tight(self, expected: Array, scale: float) -> Array:
-        """How far a claim may be off where the slope is known exactly."""
-        return np.asarray(self.atol * min(1.0, max(scale, 1e-6)) + self.rtol * np.abs(expected))
-
-    def asked(self, expected: Array) -> Array:
-        """How well a slope must be known for a verdict: as PyTorch's tolerance."""
-        return np.asarray(self.atol + self.rtol * np.abs(expected))
-
-
-@dataclass(frozen=True)
-class Judged:
-    """Claims and slopes with what follows from them; arrays of one shape, (numbers, elements)."""
-
-    claimed: Array
-    slopes: Slopes
-    nearest: Array
-    uncertain: Array
-    wrong: Array
-    kink: Array
-    undecided: Array
-
-    @property
-    def difference(self) -> Array:
-        """claimed - expected, to the nearer end of the interval at a kink."""
-        return self.claimed - self.nearest
 
 
 @dataclass(frozen=True)
@@ -113,94 +76,32 @@ def examine(
     size = sum(y.size for y in outputs)
     every = size <= MANY_OUTPUTS
     rng = np.random.default_rng(1)
-    first, second = [[_uneven(y, rng) for y in outputs] for _ in range(2)]
+    first, second = [[uneven(y, rng) for y in outputs] for _ in range(2)]
     even = [np.ones(y.shape, y.dtype) for y in outputs]
-    rows: list[Cotangents] = [*(_units(outputs) if every else ()), first, second, even]
+    rows: list[Cotangents] = [*(units(outputs) if every else ()), first, second, even]
     probe = Probe(box, [first, second, even], every, ladder)
     checked = Checked(size, every, 2, 0, box.dtype.name, (ladder.steps[0], ladder.steps[-1]), atol, rtol)
-    unsteady = _unsteady(box, outputs, nondet_tol)
-    if unsteady:
-        pattern = Pattern("nondeterministic", unsteady)
+    how = unsteady(box, outputs, nondet_tol)
+    if how:
+        pattern = Pattern("nondeterministic", how)
         undecided = [
             InputFinding(name, x.shape, "undecided", pattern=pattern, size=x.size)
             for name, x in zip(box.names, box.point, strict=True)
         ]
         return GradientFindings(box.title, tuple(undecided), checked, tuple(complaints))
     claims = box.pull(rows)
-    strided = box.pull([[_strided(c) for c in first]])[0]
+    by_strides = box.pull([[None if c is None else strided(c) for c in first]])[0]
     again = box.pull([first])[0]
-    inspector = Inspector(probe, Tolerance(atol, rtol), outputs, first, fast)
+    inspector = Inspector(probe, Scene(box, outputs, first, Tolerance(atol, rtol)), fast)
     findings = []
-    for number, name in enumerate(box.names):
+    for number in range(len(box.names)):
         claim = [row[number] for row in claims]
-        finding = _changing(box, number, [claim[-3], strided[number], again[number]], nondet_tol)
+        finding = changing(box, number, [claim[-3], by_strides[number], again[number]], nondet_tol)
         if finding is None and any(one is None for one in claim):
             continue
-        findings.append(inspector.finding(number, name, claim) if finding is None else finding)
+        findings.append(inspector.finding(number, claim) if finding is None else finding)
     checked = replace(checked, evaluations=probe.evaluations)
     return GradientFindings(box.title, tuple(findings), checked, tuple(complaints))
-
-
-def _uneven(y: Array, rng: np.random.Generator) -> Array:
-    """An upstream gradient of numbers of either sign, none of them near 0 or 1."""
-    sizes = rng.uniform(0.3, 0.9, y.shape) * rng.choice([1.0, 2.0], y.shape)
-    return np.asarray(sizes * rng.choice([-1.0, 1.0], y.shape)).astype(y.dtype)
-
-
-def _strided(c: Array | None) -> Array | None:
-    """The same numbers, not next to each other in memory."""
-    if c is None or c.ndim == 0:
-        return c
-    wide = np.zeros((*c.shape[:-1], 2 * c.shape[-1]), c.dtype)
-    wide[..., ::2] = c
-    return wide[..., ::2]
-
-
-def _units(outputs: Sequence[Array]) -> Iterator[list[Array]]:
-    """For each number of the outputs, the upstream gradient that is 1 there and 0 elsewhere."""
-    for k, y in enumerate(outputs):
-        for place in range(y.size):
-            row = [np.zeros(one.shape, one.dtype) for one in outputs]
-            row[k].flat[place] = 1
-            yield row
-
-
-def _unsteady(box: BlackBox, outputs: Sequence[Array], nondet_tol: float) -> str:
-    """How two calls at the same inputs differ; empty if they do not."""
-    again = box.value(box.point)
-    if [y.shape for y in outputs] != [y.shape for y in again]:
-        return "nondeterministic: the output's shape changes from call to call"
-    change = _change(joined(outputs), joined(again))
-    return f"nondeterministic: two calls at the same inputs differ by {change:.3g}" if change > nondet_tol else ""
-
-
-def _change(a: Array, b: Array) -> float:
-    """The largest difference of two arrays, nan being equal to nan."""
-    same = (a == b) | (np.isnan(a) & np.isnan(b))
-    with np.errstate(invalid="ignore"):
-        return float(np.max(np.where(same, 0.0, np.nan_to_num(np.abs(a - b), nan=math.inf)), initial=0.0))
-
-
-def _changing(box: BlackBox, number: int, runs: Sequence[Array | None], nondet_tol: float) -> InputFinding | None:
-    """A finding if the gradient of one upstream gradient depends on the run or on how its numbers lie in memory."""
-    once, strided, again = runs
-    if once is None or strided is None or again is None or once.shape != again.shape or once.shape != strided.shape:
-        return None
-    x = box.point[number]
-    found = None
-    if (change := _change(once, again)) > nondet_tol:
-        words = f"nondeterministic: two calls of backward with the same upstream gradient differ by {change:.3g}"
-        found = "undecided", Pattern("nondeterministic", words)
-    else:
-        slack = 1e-3 if box.dtype.itemsize < 8 else 1e-8  # a strided sum may add in another order
-        change = _change(once, strided)
-        if change > nondet_tol + slack * float(np.max(np.abs(once), initial=0.0)):
-            words = f"changes by {change:.3g} when the same upstream gradient is not contiguous in memory"
-            found = "wrong", Pattern("strided upstream", words)
-    if found is None:
-        return None
-    verdict: Any = found[0]
-    return InputFinding(box.names[number], x.shape, verdict, pattern=found[1], size=x.size)
 
 
 class Inspector:
@@ -208,39 +109,40 @@ class Inspector:
 
     Args:
         probe: the function's slopes, by every number it looks at.
-        tolerance: how close a claim must be.
-        outputs, upstream: the outputs at the point, and the first random upstream gradient.
+        scene: what is the same for all inputs.
         fast: measure a small sample only.
     """
 
-    def __init__(
-        self, probe: Probe, tolerance: Tolerance, outputs: Sequence[Array], upstream: Cotangents, fast: bool
-    ) -> None:
-        self.probe, self.tolerance, self.outputs, self.upstream = probe, tolerance, outputs, upstream
+    def __init__(self, probe: Probe, scene: Scene, fast: bool) -> None:
+        self.probe, self.scene = probe, scene
         self.rng = np.random.default_rng(2)
         point = probe.point
-        numbers = sum(x.size for x in point) + sum(y.size for y in outputs)
+        numbers = sum(x.size for x in point) + sum(y.size for y in scene.outputs)
         room = FEW_ELEMENTS if fast else max(FEW_ELEMENTS, min(MANY_ELEMENTS, WORK // max(1, 10 * numbers)))
         self.samples = _shared(room, [x.size for x in point])
 
-    def finding(self, number: int, name: str, claims: Sequence[Any]) -> InputFinding:
+    def finding(self, number: int, claims: Sequence[Any]) -> InputFinding:
         """The finding about one input; `claims` holds its gradient for each number that the probe looks at."""
         x = self.probe.point[number]
         odd = next((np.asarray(one) for one in claims if np.shape(one) != x.shape), None)
         places = self._sample(x.size, self.samples[number])
         slopes = self.probe.elements(number, places)
         if odd is not None:
-            return self._misshapen(name, x, np.asarray(claims[-3]), slopes, places)
+            return self._misshapen(number, np.asarray(claims[-3]), slopes, places)
         claimed = np.stack([np.asarray(one, np.float64).ravel() for one in claims])
-        judged = self._judged(claimed[:, places], slopes)
-        lost = False
-        if len(places) < x.size and not judged.wrong.any():
+        verdicts = self._judged(claimed[:, places], slopes)
+        doubtful = np.flatnonzero((verdicts.wrong | verdicts.undecided).any(axis=0) & _small(x.ravel()[places]))
+        if len(doubtful):
+            slopes = self._closer(number, slopes, places, doubtful)
+            verdicts = self._judged(claimed[:, places], slopes)
+        along, lost = (DIRECTIONS if len(places) < x.size else 0), False
+        if len(places) < x.size and not verdicts.wrong.any():
             extra, lost = self._searched(number, claimed, places)
             if len(extra):
                 slopes = joined_slopes(slopes, self.probe.elements(number, extra))
                 places = np.concatenate([places, extra])
-                judged = self._judged(claimed[:, places], slopes)
-        found = self._concluded(number, name, judged, places)
+                verdicts = self._judged(claimed[:, places], slopes)
+        found = concluded(self.scene, number, verdicts, places, along)
         if lost and found.ok:
             words = "the slope along a random direction is off, but no single element that explains it was found"
             return replace(found, verdict="undecided", reason=words)
@@ -251,18 +153,20 @@ class Inspector:
         return np.sort(self.rng.choice(size, count, replace=False)) if count < size else np.arange(size)
 
     def _judged(self, claimed: Array, slopes: Slopes) -> Judged:
-        with np.errstate(all="ignore"):
-            value, uncertain = slopes.value, CERTAIN * slopes.error
-            low, high = np.minimum(slopes.left, slopes.right), np.maximum(slopes.left, slopes.right)
-            nearest = np.where(slopes.kink, np.clip(claimed, low, high), value)
-            known = np.where(np.isfinite(uncertain), np.abs(value), 0.0)
-            allowed = self.tolerance.tight(nearest, float(np.max(known, initial=0.0))) + uncertain
-            finite = np.isfinite(claimed)
-            wrong = ~(np.abs(claimed - nearest) <= allowed) & np.isfinite(uncertain) | ~finite & np.isfinite(uncertain)
-            unknown = ~(uncertain <= self.tolerance.asked(value)) & ~slopes.kink
-        return Judged(claimed, slopes, nearest, uncertain, wrong, slopes.kink & ~wrong, unknown & ~wrong)
+        return judged(claimed, slopes, self.probe.combine, self.scene.tolerance)
 
-    def _misshapen(self, name: str, x: Array, claimed: Array, slopes: Slopes, places: Array) -> InputFinding:
+    def _closer(self, number: int, slopes: Slopes, places: Array, doubtful: Array) -> Slopes:
+        """The slopes, with better ones where steps in proportion to a small |x| give them: of log(x) at 1e-8."""
+        closer = self.probe.elements(number, places[doubtful], relative=True)
+        better = {}
+        for field in fields(Slopes):
+            whole = getattr(slopes, field.name).copy()
+            whole[:, doubtful] = getattr(closer.better(slopes.at(doubtful)), field.name)
+            better[field.name] = whole
+        return Slopes(**better)
+
+    def _misshapen(self, number: int, claimed: Array, slopes: Slopes, places: Array) -> InputFinding:
+        name, x = self.scene.box.names[number], self.probe.point[number]
         expected = np.zeros(x.size)
         expected[places] = slopes.value[-3]
         if len(places) == x.size:
@@ -298,7 +202,7 @@ class Inspector:
             nearest = np.where(got.kink[-3:, 0], np.clip(claim, low, high), got.value[-3:, 0])
             rounding = 64 * self.probe.ladder.unit * (np.abs(claims) @ lengths) + np.finfo(np.float64).tiny
             unknown = CERTAIN * got.error[-3:, 0] + rounding
-            allowed = self.tolerance.tight(claims, float(np.max(np.abs(claims), initial=0.0))) @ lengths
+            allowed = self.scene.tolerance.tight(claims, float(np.max(np.abs(claims), initial=0.0))) @ lengths
             off = np.abs(claim - nearest)
             visible, grave = np.nan_to_num(np.stack([off / unknown, off / (unknown + allowed)]), nan=math.inf)
         return Off(float(np.max(visible)), float(np.max(grave)))
@@ -310,149 +214,6 @@ class Inspector:
             some = max(halves, key=lambda half: self._off(number, claimed, half).visible)
         return int(some[0])
 
-    # ---- the verdict ----------------------------------------------------------------------------------------
-
-    def _concluded(self, number: int, name: str, judged: Judged, places: Array) -> InputFinding:
-        x = self.probe.point[number]
-        verdict: Verdict = "right"
-        for state, word in ((judged.kink, "kink"), (judged.undecided, "undecided"), (judged.wrong, "wrong")):
-            if state.any():
-                verdict = word  # type: ignore[assignment]  # mypy does not infer the literals of the tuple
-        with np.errstate(invalid="ignore"):
-            difference = np.abs(judged.difference)
-        known = np.isfinite(judged.uncertain) & ~judged.slopes.kink
-        return InputFinding(
-            name,
-            x.shape,
-            verdict,
-            reason=self._reason(judged, verdict),
-            worst=self._worst(judged, places, x.shape, verdict),
-            pattern=self._pattern(number, judged, places) if verdict == "wrong" else None,
-            wrong=int(judged.wrong.any(axis=0).sum()),
-            measured=len(places),
-            size=x.size,
-            along=DIRECTIONS if len(places) < x.size else 0,
-            difference=float(np.max(difference, initial=0.0, where=known)),
-            error=float(np.max(judged.slopes.error, initial=0.0, where=known)),
-            kinks=tuple(_kinks(judged, places, x.shape)),
-        )
-
-    def _reason(self, judged: Judged, verdict: Verdict) -> str:
-        if verdict == "kink":
-            count = int(judged.kink.any(axis=0).sum())
-            return f"{count} of {judged.kink.shape[1]} elements have no derivative; the claims are valid there"
-        if verdict != "undecided":
-            return ""
-        if not np.isfinite(self.probe.base).all():
-            return "the function's value is not finite here"
-        if (judged.undecided & judged.slopes.jump).any():
-            return "the function jumps here, or changes too fast for the steps"
-        spread = judged.uncertain[judged.undecided]
-        if not np.isfinite(spread).all():
-            return "the slope grows without bound here, or the function is defined on too little beside it"
-        asked = self.tolerance.asked(judged.slopes.value)[judged.undecided]
-        place = int(np.argmax(spread / asked))
-        return (
-            f"limited by precision: {self.probe.box.dtype.name} decides to {spread[place]:.2g}, "
-            f"{asked[place]:.2g} was asked for; a larger atol asks for less"
-        )
-
-    def _worst(self, judged: Judged, places: Array, shape: tuple[int, ...], verdict: Verdict) -> Worst | None:
-        if not judged.claimed.size:
-            return None
-        state = {"wrong": judged.wrong, "undecided": judged.undecided}.get(verdict, np.ones(judged.wrong.shape, bool))
-        with np.errstate(invalid="ignore"):
-            size = np.abs(judged.difference)
-            if verdict == "undecided":
-                size = judged.uncertain
-        size = np.where(state, np.nan_to_num(size, nan=math.inf, posinf=math.inf), -1.0)
-        row = int(np.argmax(size.max(axis=1)))
-        units = len(judged.claimed) - 3
-        if (size[:units] >= 0).any():  # a derivative of one output says more than one of a random combination
-            row = int(np.argmax(size[:units].max(axis=1)))
-        at = int(np.argmax(size[row]))
-        gaps = np.abs(judged.difference[:units] if row < units else judged.difference[row])
-        total = float(np.sum(gaps, where=np.isfinite(gaps)))
-        difference = float(judged.difference[row, at])
-        share = abs(difference) / total if math.isfinite(difference) and total > 0 else 1.0
-        left, right = float(judged.slopes.left[row, at]), float(judged.slopes.right[row, at])
-        return Worst(
-            _index(places[at], shape),
-            float(judged.claimed[row, at]),
-            float(judged.nearest[row, at]),
-            float(judged.slopes.error[row, at]),
-            difference,
-            share,
-            self._output(row, units),
-            (min(left, right), max(left, right)) if judged.slopes.kink[row, at] else None,
-        )
-
-    def _output(self, row: int, units: int) -> str:
-        """The name of one of the numbers that the probe looks at."""
-        if row >= units:
-            return ("<c, y>", "<c', y>", "sum(y)")[row - units]
-        for k, y in enumerate(self.outputs):
-            if row < y.size:
-                name = "y" if len(self.outputs) == 1 else f"y{k}"
-                index = _index(row, y.shape)
-                return f"{name}[{', '.join(map(str, index))}]" if index else name
-            row -= y.size
-        raise AssertionError("the row is of no output")
-
-    def _pattern(self, number: int, judged: Judged, places: Array) -> Pattern:
-        """The pattern of the gradient of <c, y>, or of the outputs through which it is wrong."""
-        first, second, even = range(len(judged.claimed) - 3, len(judged.claimed))
-        claimed, wrong = judged.claimed, judged.wrong
-        if claimed[first].any() and wrong[[first, second]].all() and np.array_equal(claimed[first], claimed[second]):
-            return Pattern("upstream ignored", "the same for every upstream gradient: it is not multiplied in")
-        through = self._one_output(judged)
-        if wrong[first].any() and not wrong[even].any() and through is None:
-            return Pattern("uniform upstream", "right only where all upstream gradients are equal")
-        row = next((r for r in (first, second, even) if wrong[r].any()), int(np.argmax(wrong.sum(axis=1))))
-        error = self._error(number, claimed[row], judged.nearest[row], wrong[row], judged.uncertain[row], places)
-        pattern = pattern_of(error)
-        return through if through is not None and pattern.ratio is None else pattern
-
-    def _one_output(self, judged: Judged) -> Pattern | None:
-        """With several outputs, those through which alone the gradient is wrong."""
-        if len(self.outputs) < 2 or len(judged.claimed) == 3:
-            return None
-        ends = np.cumsum([0, *[y.size for y in self.outputs]])
-        bad = [bool(judged.wrong[a:b].any()) for a, b in pairwise(ends)]
-        if all(bad) or not any(bad):
-            return None
-        names = ", ".join([f"y{k}" for k, one in enumerate(bad) if one])
-        return Pattern("one output", f"wrong through {names} only")
-
-    def _error(self, number: int, claimed: Array, expected: Array, wrong: Array, slack: Array, places: Array) -> Error:
-        x = self.probe.point[number].astype(np.float64)
-        alike = len(self.outputs) == 1 and self.outputs[0].shape == x.shape
-        upstream = self.upstream[0]
-        known = np.isfinite(expected)
-        return Error(
-            claimed[known],
-            expected[known],
-            wrong[known],
-            np.where(np.isfinite(slack), slack, 0.0)[known],
-            places[known],
-            x,
-            self.outputs[0].astype(np.float64) if alike else None,
-            upstream.astype(np.float64) if alike and upstream is not None else None,
-            self._sizes(),
-        )
-
-    def _sizes(self) -> dict[str, int]:
-        """Where a factor n may come from: the sizes of the axes, and of whole arrays."""
-        sizes: dict[str, int] = {}
-        arrays = [*zip(self.probe.box.names, self.probe.point, strict=True)]
-        arrays += [("y" if len(self.outputs) == 1 else f"y{k}", y) for k, y in enumerate(self.outputs)]
-        for name, array in arrays:
-            for axis, n in enumerate(array.shape):
-                sizes.setdefault(f"the size of axis {axis} of {name}", n)
-        for name, array in arrays:
-            sizes.setdefault(f"the number of elements of {name}", array.size)
-        return sizes
-
 
 def _shared(room: int, sizes: Sequence[int]) -> list[int]:
     """How many elements of each input to measure: all of the small ones, equally many of the others; 8 at least."""
@@ -462,16 +223,6 @@ def _shared(room: int, sizes: Sequence[int]) -> list[int]:
     return counts
 
 
-def _index(place: int, shape: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple([int(i) for i in np.unravel_index(int(place), shape)])
-
-
-def _kinks(judged: Judged, places: Array, shape: tuple[int, ...]) -> Iterator[Kink]:
-    """The first kinks, each element once."""
-    seen: set[int] = set()
-    for row, at in product(range(len(judged.claimed)), range(len(places))):
-        if judged.kink[row, at] and at not in seen and len(seen) < KINKS_SHOWN:
-            seen.add(at)
-            left, right = float(judged.slopes.left[row, at]), float(judged.slopes.right[row, at])
-            claimed = float(judged.claimed[row, at])
-            yield Kink(_index(places[at], shape), claimed, min(left, right), max(left, right))
+def _small(x: Array) -> Array:
+    """True for numbers that steps of their own size would suit better."""
+    return np.asarray((x != 0) & (np.abs(x) < 1))

@@ -84,7 +84,7 @@ def backward(
         >>> import numpy as np
         >>> x, w = np.array([[0.5, -1.0]]), np.ones((2, 3))
         >>> found = backward(lambda x, w: x @ w, lambda g, x, w: (g @ w.T, 2 * x.T @ g), (x, w))
-        >>> found["x"].verdict, found["w"].verdict, found["w"].ratio
+        >>> found["x"].verdict, found["w"].verdict, round(found["w"].ratio, 6)
         ('right', 'wrong', 2.0)
     """
     pair = _Pair(forward, backward, inputs, names, output, takes_upstream)

@@ -71,7 +71,13 @@ def pattern_of_shape(claimed: Array, expected: Array) -> Pattern:
     for count in range(1, claimed.ndim + 1):
         for axes in combinations(range(claimed.ndim), count):
             total = claimed.sum(axis=axes, keepdims=True)
-            if total.size == expected.size and (extra in (0, count)) and _same(total.reshape(expected.shape), expected):
+            summed = math.prod([claimed.shape[axis] for axis in axes]) > 1
+            if (
+                summed
+                and total.size == expected.size
+                and extra in (0, count)
+                and _same(total.reshape(expected.shape), expected)
+            ):
                 return Pattern("missing sum", f"{shapes}: missing sum over axis {', '.join(map(str, axes))}")
     for order in permutations(range(claimed.ndim)) if 1 < claimed.ndim <= 5 else ():
         turned = claimed.transpose(order)

@@ -33,7 +33,6 @@ class FoundMistake:
     also: tuple[FoundMistake, ...] = ()
     told_apart: bool = True
 
-
     def title(self, lang: str) -> str:
         """Its name in a language."""
         return " + ".join([mistake.title(lang) for mistake in self.mistakes])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from chainrule.compiler.fuse import is_whole
 from chainrule.compiler.ir import Graph, Operand, Value
 from chainrule.compiler.rewrite import Rewrite
 from chainrule.ops.op import Op
@@ -27,7 +28,7 @@ class Expanding(Graph):
         self.kept = kept
 
     def append(self, op: Op, inputs: Sequence[Operand], params: dict[str, Any]) -> tuple[Value, ...]:
-        if op.primitive or op.name in self.kept:
+        if op.primitive or (op.name in self.kept and is_whole(op, inputs)):
             return super().append(op, inputs, params)
         results = op.body(self.maths, *inputs, **params)
         return results if isinstance(results, tuple) else (results,)

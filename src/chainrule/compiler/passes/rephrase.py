@@ -1,7 +1,7 @@
 """Rephrasing: operators that kernels have no form for, said with those they have.
 
-einsum of two operands is a matrix product between movements; the place of an extreme is the least index at which it
-stands; adding at one index for each row is a choice for every element.
+einsum is sums and products of two; a reduction of no elements is a number; the place of an extreme is the least index
+at which it stands; adding at one index for each row is a choice for every element.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ import numpy as np
 
 from chainrule import dtypes
 from chainrule.compiler.ir import Graph, Instruction, Value
+from chainrule.compiler.passes.contraction import contracted, matrix_product
 from chainrule.compiler.rewrite import Rewrite
 from chainrule.shapes import normal_axes, normal_axis
+from chainrule.tensor.arrays import numpy_dtype
 
 
 def rephrase(graph: Graph) -> Graph:
@@ -29,37 +31,31 @@ def rephrase(graph: Graph) -> Graph:
     return rewrite.finished()
 
 
-def _einsum(rewrite: Rewrite, instruction: Instruction) -> Value | None:
-    """A product of two operands without repeated letters: axes in the order batch, own, summed, then `matmul`."""
-    terms, out = instruction.params["spec"].split("->")
-    letters = terms.split(",")
-    if len(letters) != 2 or any(len(set(t)) != len(t) for t in letters):
-        return None
+def _einsum(rewrite: Rewrite, instruction: Instruction) -> Value:
+    """Products of two; see `contraction`."""
+    operands = [x for x in rewrite.at(instruction) if isinstance(x, Value)]
+    y = instruction.result
+    if any(0 in x.shape for x in operands):
+        return _filled(rewrite, y, 0)
+    return contracted(operands, instruction.params["spec"])
+
+
+def _matmul(rewrite: Rewrite, instruction: Instruction) -> Value | None:
+    """Sums of no products are 0; other element types than kernels have."""
     a, b = rewrite.at(instruction)
     assert isinstance(a, Value)
     assert isinstance(b, Value)
-    m = rewrite.new.maths
-    left, right = letters
-    if any(c not in out and c not in right for c in left) or any(c not in out and c not in left for c in right):
-        return None  # a letter that one operand has alone and that is summed away
-    size = dict(zip(left + right, a.shape + b.shape, strict=True))
-    batch = [c for c in left if c in right and c in out]
-    rows = [c for c in left if c not in right]
-    columns = [c for c in right if c not in left]
-    summed = [c for c in left if c in right and c not in out]
+    if a.shape[-1] == 0:
+        return _filled(rewrite, instruction.result, 0)
+    return None if a.dtype in (dtypes.float32, dtypes.float64) else matrix_product(a, b)
 
-    def arranged(x: Value, term: str, *groups: list[str]) -> Value:
-        order = tuple([term.index(c) for group in groups for c in group])
-        lead = tuple([size[c] for c in batch])
-        shape = (*lead, *[prod([size[c] for c in group]) for group in groups[1:]])
-        y: Value = m.reshape(m.permute(x, order=order), shape=shape)
-        return y
 
-    y = m.matmul(arranged(a, left, batch, rows, summed), arranged(b, right, batch, summed, columns))
-    made = [*batch, *rows, *columns]
-    y = m.reshape(y, shape=tuple([size[c] for c in made]))
-    result: Value = m.permute(y, order=tuple([made.index(c) for c in out]))
-    return result
+def _filled(rewrite: Rewrite, y: Value, number: int) -> Value:
+    """One number in the shape and type of a result."""
+    value = rewrite.new.constant(np.asarray(number, numpy_dtype(y.dtype)), y.dtype)
+    if y.shape:
+        value = rewrite.new.maths.broadcast_to(value, shape=y.shape)
+    return value
 
 
 def _place_of_extreme(rewrite: Rewrite, instruction: Instruction) -> Value | None:
@@ -110,16 +106,41 @@ def _put_along(rewrite: Rewrite, instruction: Instruction) -> Value | None:
 
 
 def _reduction(rewrite: Rewrite, instruction: Instruction) -> Value | None:
-    """A reduction over no axis is a cast at most; axes become a tuple."""
+    """A reduction over no axis is a cast at most; one over no elements is what changes nothing.
+
+    Sums and products of float16 are computed in float32 and rounded once.
+    """
     (x,) = rewrite.at(instruction)
     assert isinstance(x, Value)
-    axes = normal_axes(instruction.params["axis"], x.ndim)
-    if axes or instruction.params["axis"] is None or x.dtype is not instruction.result.dtype:
+    if 0 in x.shape:
+        return _filled(rewrite, instruction.result, int(instruction.op.name in ("prod", "all")))
+    m, params = rewrite.new.maths, instruction.params
+    if instruction.op.name in ("sum", "prod") and x.dtype is dtypes.float16:
+        call = m.sum if instruction.op.name == "sum" else m.prod
+        y: Value = m.cast(call(m.cast(x, dtype=dtypes.float32), **params), dtype=x.dtype)
+        return y
+    axes = normal_axes(params["axis"], x.ndim)
+    if axes or params["axis"] is None or x.dtype is not instruction.result.dtype:
         return None
     return x
 
 
+def _scan(rewrite: Rewrite, instruction: Instruction) -> Value | None:
+    """Of a number, itself."""
+    (x,) = rewrite.at(instruction)
+    assert isinstance(x, Value)
+    y: Value | None = None if x.ndim else rewrite.new.maths.cast(x, dtype=instruction.result.dtype)
+    return y
+
+
+def _argsort(rewrite: Rewrite, instruction: Instruction) -> Value | None:
+    """A number is the first of itself."""
+    return None if instruction.result.shape else _filled(rewrite, instruction.result, 0)
+
+
 FORMS = {
-    "einsum": _einsum, "argmax": _place_of_extreme, "argmin": _place_of_extreme, "put_along": _put_along,
+    "einsum": _einsum, "matmul": _matmul, "put_along": _put_along,
+    "argmax": _place_of_extreme, "argmin": _place_of_extreme,
     "sum": _reduction, "amax": _reduction, "amin": _reduction, "prod": _reduction,
+    "any": _reduction, "all": _reduction, "cumsum": _scan, "cumprod": _scan, "argsort": _argsort,
 }  # fmt: skip

@@ -11,7 +11,7 @@ from chainrule.tensor.dispatch import GATES
 from chainrule.tensor.functions import random
 from chainrule.tensor.functions.random import default_generator
 from chainrule.tensor.printing import describe
-from chainrule.tensor.tensor import Tensor, wrap
+from chainrule.tensor.tensor import Tensor
 
 
 def checked_probability(p: float) -> float:
@@ -96,8 +96,7 @@ def _masked(shape: tuple[int, ...], p: float) -> Callable[[Tensor], Tensor]:
     """The function that leaves out what a mask of this shape says, drawn now."""
 
     def drop(x: Tensor) -> Tensor:
-        drawn = random.uniform(shape, x.value.dtype, default_generator)
-        kept = wrap(drawn >= p, None)
+        kept = GATES["ge"](random.uniform_numbers(shape, x.value.dtype, default_generator), p)
         return GATES["where"](kept, GATES["mul"](x, 1 / (1 - p) if p < 1 else 0.0), 0.0)
 
     return drop

@@ -25,13 +25,18 @@ def made(array: Array, requires_grad: bool = False, device: Any = None, out: Any
     Device.of(device)
     if out is not None:
         return into(out, array).requires_grad_(requires_grad)
-    for name, value in unused.items():
-        if name not in ("layout", "pin_memory", "memory_format") and value is not None:
-            raise UnsupportedError(f"the argument {name}= is not supported")
+    refuse_others(unused)
     result = wrap(np.asarray(array), None)
     if (recording := recorder()) is not None:
         recording.created(result)
     return result.requires_grad_() if requires_grad else result
+
+
+def refuse_others(options: dict[str, Any]) -> None:
+    """Raise UnsupportedError for keywords of factories that mean something, and have no meaning here."""
+    for name, value in options.items():
+        if name not in ("layout", "pin_memory", "memory_format") and value is not None:
+            raise UnsupportedError(f"the argument {name}= is not supported")
 
 
 def into(out: Any, array: Array) -> Tensor:

@@ -173,8 +173,12 @@ def zero_(self: Tensor) -> Tensor:
     return _constant(self, 0, "zero_")
 
 
-def _drawn(self: Tensor, values: Any, by: str) -> Tensor:
-    return write(self, wrap(values.astype(self.value.dtype, copy=False), None), by)
+def _drawn(self: Tensor, values: Tensor, by: str) -> Tensor:
+    return write(self, GATES["cast"](values, dtype=self.value.dtype), by)
+
+
+def _uniform(self: Tensor, generator: Generator | None) -> Tensor:
+    return random.uniform_numbers(self.value.shape, _real(self), generator)
 
 
 def _real(self: Tensor) -> Any:
@@ -183,7 +187,8 @@ def _real(self: Tensor) -> Any:
 
 def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None) -> Tensor:
     """Normal numbers of a mean and a standard deviation."""
-    return _drawn(self, random.standard_normal(self.value.shape, _real(self), generator) * std + mean, "normal_")
+    drawn = random.normal_numbers(self.value.shape, _real(self), generator)
+    return _drawn(self, GATES["add"](GATES["mul"](drawn, std), mean), "normal_")
 
 
 def uniform_(
@@ -193,24 +198,25 @@ def uniform_(
     low, high = ends.pop("from", a), ends.pop("to", b)
     if ends:
         raise ArgumentTypeError(f"uniform_ got unexpected keywords {sorted(ends)}")
-    return _drawn(self, random.uniform(self.value.shape, _real(self), generator) * (high - low) + low, "uniform_")
+    return _drawn(self, GATES["add"](GATES["mul"](_uniform(self, generator), high - low), low), "uniform_")
 
 
 def random_(self: Tensor, low: int = 0, high: int | None = None, *, generator: Generator | None = None) -> Tensor:
     """Integers in [low, high), or in [0, low) for one argument."""
     bounds = (0, low) if high is None and low else (low, high if high is not None else 2**24)
-    return _drawn(self, random.randint(*bounds, self.value.shape, generator=generator).value, "random_")
+    return _drawn(self, random.randint(*bounds, self.value.shape, generator=generator), "random_")
 
 
 def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Generator | None = None) -> Tensor:
     """Exponential waiting times of rate lambd."""
-    return _drawn(self, -np.log1p(-random.uniform(self.value.shape, _real(self), generator)) / lambd, "exponential_")
+    waiting = GATES["neg"](GATES["log1p"](GATES["neg"](_uniform(self, generator))))
+    return _drawn(self, GATES["div"](waiting, lambd), "exponential_")
 
 
 def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None) -> Tensor:
     """1 with probability p, else 0."""
-    chance = p.value if isinstance(p, Tensor) else p
-    return _drawn(self, random.uniform(self.value.shape, np.dtype(np.float64), generator) < chance, "bernoulli_")
+    drawn = random.uniform_numbers(self.value.shape, np.dtype(np.float64), generator)
+    return _drawn(self, GATES["lt"](drawn, p), "bernoulli_")
 
 
 def _reshaped(self: Tensor, move: Callable[[Tensor], Tensor]) -> Tensor:

@@ -7,6 +7,7 @@ is a pure function of both (ops/random.py), so that a run repeats itself whateve
 from __future__ import annotations
 
 import os
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,11 @@ from chainrule.errors import ArgumentError, ArgumentTypeError, DTypeError, Shape
 from chainrule.tensor.arrays import numpy_dtype
 from chainrule.tensor.device import Device
 from chainrule.tensor.dispatch import GATES
-from chainrule.tensor.functions.creation import made
+from chainrule.tensor.functions.creation import made, refuse_others
 from chainrule.tensor.functions.movement import sizes_of
 from chainrule.tensor.printing import describe
 from chainrule.tensor.recording import recorder
+from chainrule.tensor.switches import no_grad
 from chainrule.tensor.tensor import Tensor, default_float, wrap
 
 WORDS_IN_A_BLOCK = 4
@@ -105,24 +107,63 @@ def set_rng_state(new_state: Tensor) -> None:
     default_generator.set_state(new_state)
 
 
-def _draw(op: str, shape: tuple[int, ...], words: int, generator: Generator | None, **params: Any) -> Any:
+def _draw(op: str, shape: tuple[int, ...], words: int, generator: Generator | None, **params: Any) -> Tensor:
     key, counter = (generator or default_generator).take(words)
-    if recorder() is not None:
-        raise UnsupportedError(
-            "random numbers other than dropout's cannot be drawn in a compiled function yet",
-            mend="Draw them outside and pass them as an argument.",
-        )
-    return np.asarray(GATES[op](key, counter, shape=shape, **params).value)  # a number, for the shape ()
+    return GATES[op](key, counter, shape=shape, **params)
+
+
+def uniform_numbers(shape: tuple[int, ...], dtype: Any, generator: Generator | None) -> Tensor:
+    """Numbers in [0, 1); in a compiled function, drawn anew at each call."""
+    return _draw("uniform", shape, prod(shape), generator, dtype=dtype)
+
+
+def normal_numbers(shape: tuple[int, ...], dtype: Any, generator: Generator | None) -> Tensor:
+    """Normal numbers of mean 0 and variance 1; in a compiled function, drawn anew at each call."""
+    return _draw("standard_normal", shape, 2 * prod(shape), generator, dtype=dtype)
 
 
 def uniform(shape: tuple[int, ...], dtype: Any, generator: Generator | None) -> Any:
     """An array of numbers in [0, 1)."""
-    return _draw("uniform", shape, int(np.prod(shape, dtype=np.int64)), generator, dtype=dtype)
+    return _array(uniform_numbers(shape, dtype, generator))
 
 
 def standard_normal(shape: tuple[int, ...], dtype: Any, generator: Generator | None) -> Any:
     """An array of normal numbers of mean 0 and variance 1."""
-    return _draw("standard_normal", shape, 2 * int(np.prod(shape, dtype=np.int64)), generator, dtype=dtype)
+    return _array(normal_numbers(shape, dtype, generator))
+
+
+def _array(drawn: Tensor) -> Any:
+    """The elements, for arithmetic in NumPy.
+
+    Raises:
+        UnsupportedError: while a program is recorded, which has no elements yet.
+    """
+    if recorder() is not None:
+        raise UnsupportedError(
+            "this function computes with the elements of random numbers, which a compiled function does not know yet",
+            mend="Call it outside, or draw with rand, randn, normal or bernoulli.",
+        )
+    return np.asarray(drawn.value)  # a number, for the shape ()
+
+
+def _new(drawn: Tensor, requires_grad: bool = False, device: Any = None, out: Any = None, **options: Any) -> Tensor:
+    """Random numbers as a factory gives them: see `made`.
+
+    Raises:
+        UnsupportedError: for requires_grad or out while a program is recorded.
+    """
+    if recorder() is None:
+        return made(np.asarray(drawn.value), requires_grad, device, out, **options)
+    if requires_grad or out is not None:
+        raise UnsupportedError("random numbers of a compiled function have no requires_grad= and no out=")
+    Device.of(device)
+    refuse_others(options)
+    return drawn
+
+
+def _is_known(x: Any) -> bool:
+    """True for numbers and for Tensors whose elements are there to be checked."""
+    return not isinstance(x, Tensor) or isinstance(x.value, np.ndarray)
 
 
 def _float_type(dtype: Any, name: str) -> Any:
@@ -138,12 +179,12 @@ def _sizes(size: tuple[Any, ...], options: dict[str, Any]) -> tuple[int, ...]:
 
 def rand(*size: Any, generator: Generator | None = None, dtype: Any = None, **options: Any) -> Tensor:
     """Uniform numbers in [0, 1) of a shape."""
-    return made(uniform(_sizes(size, options), _float_type(dtype, "rand"), generator), **options)
+    return _new(uniform_numbers(_sizes(size, options), _float_type(dtype, "rand"), generator), **options)
 
 
 def randn(*size: Any, generator: Generator | None = None, dtype: Any = None, **options: Any) -> Tensor:
     """Normal numbers of mean 0 and variance 1 of a shape."""
-    return made(standard_normal(_sizes(size, options), _float_type(dtype, "randn"), generator), **options)
+    return _new(normal_numbers(_sizes(size, options), _float_type(dtype, "randn"), generator), **options)
 
 
 def randint(
@@ -169,17 +210,20 @@ def randint(
     if high <= low:
         raise ArgumentError(f"randint expects 'low' < 'high', but got low={low}, high={high}")
     shape = sizes_of((size,))
-    words = int(np.prod(shape, dtype=np.int64))
-    drawn = _draw("random_integers", shape, words, generator, low=int(low), high=int(high))
-    return made(drawn if dtype is None else drawn.astype(numpy_dtype(dtype)), **options)
+    drawn = _draw("random_integers", shape, prod(shape), generator, low=int(low), high=int(high))
+    return _new(_cast(drawn, dtype), **options)
 
 
 def randperm(n: int, *, generator: Generator | None = None, dtype: Any = None, **options: Any) -> Tensor:
     """The numbers 0 ... n - 1 in random order."""
     if n < 0:
         raise ArgumentError(f"randperm: n must be non-negative, not {n}")
-    order = np.argsort(_draw("random_integers", (n,), n, generator, low=0, high=2**63 - 1), kind="stable")
-    return made(order.astype(np.int64 if dtype is None else numpy_dtype(dtype)), **options)
+    order = GATES["argsort"](_draw("random_integers", (n,), n, generator, low=0, high=2**63 - 1), axis=0)
+    return _new(_cast(order, dtype), **options)
+
+
+def _cast(x: Tensor, dtype: Any) -> Tensor:
+    return x if dtype is None else GATES["cast"](x, dtype=numpy_dtype(dtype))
 
 
 def rand_like(input: Tensor, *, dtype: Any = None, generator: Generator | None = None, **options: Any) -> Tensor:
@@ -208,17 +252,17 @@ def normal(
     **options: Any,
 ) -> Tensor:
     """Normal numbers of a mean and a standard deviation; either may be a tensor, one for each number."""
-    if (np.asarray(std.value if isinstance(std, Tensor) else std) < 0).any():
+    if _is_known(std) and (np.asarray(std.value if isinstance(std, Tensor) else std) < 0).any():
         raise ArgumentError("normal expects all elements of std >= 0.0")
-    values = [v.value if isinstance(v, Tensor) else v for v in (mean, std)]
     if size is None:
         if not any(isinstance(v, Tensor) for v in (mean, std)):
             raise ArgumentTypeError("normal(mean, std) of two numbers needs a size")
-        size = np.broadcast_shapes(*[np.shape(v) for v in values])
+        size = np.broadcast_shapes(*[v.value.shape if isinstance(v, Tensor) else () for v in (mean, std)])
     kind = next((v.value.dtype for v in (mean, std) if isinstance(v, Tensor) and v.value.dtype.kind == "f"), None)
     kind = _float_type(dtype, "normal") if dtype is not None or kind is None else kind
-    drawn = standard_normal(sizes_of((tuple(size),)), kind, generator)
-    return made((drawn * values[1] + values[0]).astype(kind, copy=False), **options)
+    with no_grad():
+        drawn = normal_numbers(sizes_of((tuple(size),)), kind, generator)
+        return _new(_cast(GATES["add"](GATES["mul"](drawn, std), mean), kind), **options)
 
 
 def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | None = None) -> Tensor:
@@ -227,13 +271,16 @@ def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | N
     Raises:
         ArgumentError: for probabilities outside [0, 1].
     """
-    chance = input.value if p is None else np.full(input.value.shape, p, input.value.dtype)
-    if chance.dtype.kind != "f":
+    kind = input.value.dtype
+    if kind.kind != "f":
         raise DTypeError("bernoulli takes probabilities: a tensor of floats", got=[describe("input", input)])
-    if chance.size and not (np.all(chance >= 0) and np.all(chance <= 1)):
+    chance = input if p is None else float(kind.type(p))  # as a tensor of the input's type would hold it
+    known = np.asarray(chance.value if isinstance(chance, Tensor) else chance) if _is_known(chance) else np.zeros(0)
+    if input.value.size and not (np.all(known >= 0) and np.all(known <= 1)):
         raise ArgumentError("bernoulli: Expected p_in >= 0 && p_in <= 1 to be true", got=[describe("input", input)])
-    drawn = np.asarray(uniform(chance.shape, np.dtype(np.float64), generator) < chance)
-    return wrap(drawn.astype(input.value.dtype), None)
+    with no_grad():
+        drawn = uniform_numbers(input.value.shape, np.dtype(np.float64), generator)
+        return GATES["cast"](GATES["lt"](drawn, chance), dtype=kind)
 
 
 def multinomial(
@@ -252,21 +299,39 @@ def multinomial(
         raise ShapeError("prob_dist must be 1 or 2 dim", got=[describe("input", input)])
     if w.dtype.kind != "f":
         raise DTypeError("multinomial takes weights of floating point type", got=[describe("input", input)])
-    rows = np.atleast_2d(w).astype(np.float64)
-    if not np.isfinite(rows).all() or (rows < 0).any() or (rows.sum(1) <= 0).any():
+    if _is_known(input):
+        _refuse_weights(np.atleast_2d(w), 1 if replacement else num_samples)
+    with no_grad():
+        rows = GATES["reshape"](_cast(input, np.float64), shape=(prod(w.shape[:-1]), w.shape[-1]))
+        sample = _with_replacement if replacement else _without_replacement
+        return GATES["reshape"](sample(rows, num_samples, generator), shape=(*w.shape[:-1], num_samples))
+
+
+def _refuse_weights(rows: Any, most: int) -> None:
+    """Raise ArgumentError for weights that are none, or too few."""
+    if not np.isfinite(rows).all() or (rows < 0).any() or (rows.sum(1, dtype=np.float64) <= 0).any():
         raise ArgumentError("multinomial: the weights are finite, not negative, and not all 0 in a row")
-    if replacement:
-        u = uniform((rows.shape[0], num_samples), np.dtype(np.float64), generator)
-        edges = np.cumsum(rows, 1)
-        drawn = np.stack([np.searchsorted(e, v * e[-1], "right") for e, v in zip(edges, u, strict=True)])
-    else:
-        if num_samples > (rows > 0).sum(1).min():
-            raise ArgumentError(
-                f"multinomial: cannot draw {num_samples} samples without replacement from fewer nonzero weights"
-            )
-        waiting = -np.log1p(-uniform(rows.shape, np.dtype(np.float64), generator)) / np.where(rows > 0, rows, 1)
-        drawn = np.argsort(np.where(rows > 0, waiting, np.inf), 1, kind="stable")[:, :num_samples]
-    return wrap(drawn.astype(np.int64).reshape((*w.shape[:-1], num_samples)), None)
+    if most > (rows > 0).sum(1).min():
+        raise ArgumentError(f"multinomial: cannot draw {most} samples without replacement from fewer nonzero weights")
+
+
+def _with_replacement(rows: Tensor, count: int, generator: Generator | None) -> Tensor:
+    """The first place where the sum of the weights exceeds a uniform part of them all."""
+    n, k = rows.value.shape
+    edges = GATES["cumsum"](rows, axis=1)
+    whole = GATES["slice"](edges, key=(slice(None), slice(k - 1, k)))
+    parts = GATES["mul"](uniform_numbers((n, count), np.dtype(np.float64), generator), whole)
+    below = GATES["le"](GATES["reshape"](edges, shape=(n, 1, k)), GATES["reshape"](parts, shape=(n, count, 1)))
+    return GATES["sum"](below, axis=2)
+
+
+def _without_replacement(rows: Tensor, count: int, generator: Generator | None) -> Tensor:
+    """The first of exponential waiting times."""
+    u = uniform_numbers(rows.value.shape, np.dtype(np.float64), generator)
+    some = GATES["gt"](rows, 0)
+    waiting = GATES["div"](GATES["neg"](GATES["log1p"](GATES["neg"](u))), GATES["where"](some, rows, 1.0))
+    order = GATES["argsort"](GATES["where"](some, waiting, np.inf), axis=1)
+    return GATES["clone"](GATES["slice"](order, key=(slice(None), slice(0, count))))
 
 
 def dropout(input: Tensor, p: float = 0.5, train: bool = True) -> Tensor:

@@ -13,6 +13,7 @@ from chainrule.errors import (
     IndexOutOfRangeError,
     InPlaceError,
     ShapeError,
+    UnsupportedError,
 )
 from chainrule.shapes import normal_axis
 from chainrule.tensor.arrays import array_of
@@ -115,13 +116,18 @@ def prepared(input: Tensor, key: Any) -> tuple[Tensor, tuple[Any, ...], list[Ten
                 sizes.append(shape[axis])
                 axis += 1
         else:
-            if isinstance(p, np.ndarray):
-                indices.append(wrap(p, None))
+            if isinstance(p, np.ndarray | Tensor):
+                indices.append(p if isinstance(p, Tensor) else wrap(p, None))
                 p = None
             plain.append(p)
             sizes.append(shape[axis])
             axis += 1
     sizes += shape[axis:]
+    if len(indices) > 1 and any(isinstance(p, Tensor) and not p.value.ndim for p in written):
+        raise UnsupportedError(
+            "a tensor without axes is no index beside other index tensors in a compiled function",
+            mend="Give it an axis: x[i[None], j].",
+        )
     x = input if len(sizes) == len(shape) else GATES["reshape"](input, shape=tuple(sizes))
     if indices and any(isinstance(p, int) for p in plain):
         x = GATES["slice"](x, key=tuple([p if isinstance(p, int) else slice(None) for p in plain]))
@@ -136,8 +142,10 @@ def _is_mask(p: Any) -> bool:
 
 
 def _part(p: Any) -> Any:
-    """One part of a key as an int, slice, None, Ellipsis or an array of integers or bools."""
+    """One part of a key as an int, slice, None, Ellipsis, an array of integers or bools, or a Tensor to be traced."""
     if isinstance(p, Tensor):
+        if recorder() is not None and p.value.dtype.kind == "i":
+            return p  # it may have other elements at each call of the program
         p = p.value
     elif isinstance(p, list | tuple | range):
         p = np.asarray([q.item() if isinstance(q, Tensor) else q for q in p])

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from chainrule.verify.mistakes import factors, products, routes, slopes, sums, symbols
 from chainrule.verify.mistakes.examples import (
-    BATCH, CLASSES, ONE_SAMPLE, RECURRENCE, RESIDUAL, SCALE, SQUARE, example,
+    BATCH, CLASSES, ONE_SAMPLE, RECURRENCE, RESIDUAL, SCALE, SQUARE, THREE_SAMPLES, example,
 )  # fmt: skip
 from chainrule.verify.mistakes.site import Mutation, Site
 
@@ -163,10 +163,10 @@ MISTAKES: tuple[Mistake, ...] = (
     _mistake(
         "swapped factors", "因子次序颠倒",
         ("The factors of a matrix product stand in the wrong order.", "矩阵乘积的因子次序颠倒。"),
-        "dL/dz2.T @ W2", "W2.T @ dL/dz2", ("an error of shape, or the transpose", "形状不符，或为转置"),
+        "dL/dz2 @ W2.T", "W2.T @ dL/dz2", ("none; an error of shape unless square", "无固定比值；非方阵时形状不符"),
         ("A matrix product does not commute: the matrix of dz/da stands where the chain rule puts it.",
          "矩阵乘积不可交换：dz/da 的矩阵按链式法则的位置书写。"),
-        example(ONE_SAMPLE, "dL/da1 = dL/dz2.T @ W2"), products.swapped_factors, common=True,
+        example(THREE_SAMPLES, "dL/da1 = dL/dz2 @ W2.T"), products.swapped_factors, common=True,
     ),
     _mistake(
         "missing transpose", "缺少转置",
@@ -307,13 +307,6 @@ MISTAKES: tuple[Mistake, ...] = (
         example(ONE_SAMPLE, "dL/dz1 = (W2.T @ dL/dz2) * z1"), slopes.pre_activation_for_the_derivative,
     ),
     _mistake(
-        "derivative of the wrong quantity", "用了别的量的导数",
-        ("The upstream derivative is that of another quantity, or of another layer.", "上游导数是另一个量或另一层的导数。"),
-        "dL/dz3 @ x.T", "dL/dz1 @ x.T", "dL/dz3 / dL/dz1",
-        ("The chain starts at what reads the quantity: dL/dW1 at dL/dz1.", "链从读取该量的量开始：dL/dW1 从 dL/dz1 开始。"),
-        example(SQUARE, "dL/dW1 = dL/dz3 @ x.T"), symbols.derivative_of_the_wrong_quantity,
-    ),
-    _mistake(
         "forgotten bias", "漏掉偏置",
         ("z is computed without its bias.", "计算 z 时漏了偏置。"),
         "sigmoid'(W1 @ x)", "sigmoid'(W1 @ x + b1)", "f'(z - b)/f'(z)",
@@ -372,13 +365,6 @@ MISTAKES: tuple[Mistake, ...] = (
         example(BATCH, "dL/db2 = mean(dL/dZ2, axis=1)"), sums.mean_for_sum,
     ),
     _mistake(
-        "mean over the wrong axis", "对错误的轴取平均",
-        ("Divided by the size of another axis than the loss's mean is over.", "除以了另一轴的大小，而不是损失取平均的个数。"),
-        "2/5 * (Z2 - T)", "2/15 * (Z2 - T)", "n/m",
-        ("Divide by the number of elements that the mean is over.", "除以取平均的元素个数。"),
-        example(BATCH, "dL/dZ2 = 2/5 * (Z2 - T)"), factors.mean_over_wrong_axis, is_number=True,
-    ),
-    _mistake(
         "factor n", "多了因子 n",
         ("n times the right value, n the size of an axis.", "是正确值的 n 倍，n 是某一轴的大小。"),
         "5 * dL/dZ2 @ A1.T", "dL/dZ2 @ A1.T", "n",
@@ -391,6 +377,13 @@ MISTAKES: tuple[Mistake, ...] = (
         "dL/dZ2 @ A1.T / 5", "dL/dZ2 @ A1.T", "1/n",
         ("Count a mean's 1/n once, at the loss.", "平均的 1/n 只在损失处计一次。"),
         example(BATCH, "dL/dZ1 = (W2.T @ dL/dZ2) * (Z1 > 0) / 5"), factors.factor_over_n, is_number=True,
+    ),
+    _mistake(
+        "mean over the wrong axis", "对错误的轴取平均",
+        ("Divided by the size of another axis than the loss's mean is over.", "除以了另一轴的大小，而不是损失取平均的个数。"),
+        "2/5 * (Z2 - T)", "2/15 * (Z2 - T)", "n/m",
+        ("Divide by the number of elements that the mean is over.", "除以取平均的元素个数。"),
+        example(BATCH, "dL/dZ2 = 2/5 * (Z2 - T)"), factors.mean_over_wrong_axis, is_number=True,
     ),
     _mistake(
         "sum over the wrong axis", "对错误的轴求和",
@@ -421,6 +414,13 @@ MISTAKES: tuple[Mistake, ...] = (
         "a2", "a2 - t", "a/(a - t)",
         ("The derivative of a product has two terms; that of a difference keeps both.", "乘积的导数有两项；差的两项都保留。"),
         example(ONE_SAMPLE, "dL/da2 = a2"), factors.dropped_term,
+    ),
+    _mistake(
+        "derivative of the wrong quantity", "用了别的量的导数",
+        ("The upstream derivative is that of another quantity, or of another layer.", "上游导数是另一个量或另一层的导数。"),
+        "dL/dz3 @ x.T", "dL/dz1 @ x.T", "dL/dz3 / dL/dz1",
+        ("The chain starts at what reads the quantity: dL/dW1 at dL/dz1.", "链从读取该量的量开始：dL/dW1 从 dL/dz1 开始。"),
+        example(SQUARE, "dL/dW1 = dL/dz3 @ x.T"), symbols.derivative_of_the_wrong_quantity,
     ),
     _mistake(
         "factor counted twice", "因子重复",

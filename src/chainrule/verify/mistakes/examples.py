@@ -44,6 +44,21 @@ forward
   L  = 1/2 * sum((a3 - t)**2)
 """
 
+THREE_SAMPLES = """\
+given
+  X  = random(3, 3)                  # three samples side by side
+  T  = random(3, 3)
+  W1 = random(3, 3)
+  b1 = random(3)
+  W2 = random(3, 3)
+  b2 = random(3)
+forward
+  z1 = W1 @ X + b1
+  a1 = sigmoid(z1)
+  z2 = W2 @ a1 + b2
+  L  = 1/2 * sum((z2 - T)**2, axis=all)
+"""
+
 BATCH = """\
 given
   X  = random(2, 5)                  # five samples side by side

@@ -7,6 +7,7 @@ from fractions import Fraction
 
 from chainrule.symbolic.expression import Expression, Number, Real, Slope, call
 from chainrule.symbolic.simplify import is_call
+from chainrule.verify.mistakes.slopes import dropped_slope, slope_twice
 from chainrule.verify.mistakes.site import Mutation, Site
 
 
@@ -25,6 +26,7 @@ def dropped_factor(site: Site) -> Iterator[Mutation]:
             yield Mutation(call("div", Number(1), below))
     elif is_call(f, "pow") or is_call(f, "square"):
         yield Mutation(f.parts[0])
+    yield from dropped_slope(site)
 
 
 def dropped_term(site: Site) -> Iterator[Mutation]:
@@ -45,6 +47,7 @@ def factor_twice(site: Site) -> Iterator[Mutation]:
         for part in f.parts:
             if not isinstance(part, Number):
                 yield Mutation(f * part)
+    yield from slope_twice(site)
 
 
 def wrong_sign(site: Site) -> Iterator[Mutation]:

@@ -19,18 +19,22 @@ import numpy as np
 from chainrule.errors import ChainruleError
 from chainrule.notation.source import source
 from chainrule.symbolic.evaluate import evaluate
-from chainrule.symbolic.expression import Call, Expression, Number, Slope, Symbol, replaced, symbols, walk
+from chainrule.symbolic.expression import Call, Expression, Number, Slope, Symbol, replaced, symbols
 from chainrule.symbolic.program import Derivation
 from chainrule.symbolic.simplify import simplified
 from chainrule.verify.mistakes.catalogue import MISTAKES, Mistake
 from chainrule.verify.mistakes.closed import closed_form
 from chainrule.verify.mistakes.network import Network
 from chainrule.verify.mistakes.pattern import Array, Pattern, Values, agree, pattern_of
+from chainrule.verify.mistakes.repairs import Bench
 from chainrule.verify.mistakes.site import Mutation, Site, sites
 
 TOLERANCE = 1e-9
 """Relative to the largest element. Float64 rounds a derivation of some layers to about 1e-14 of it; a mutation that
 is not the mistake differs by far more on random data."""
+
+ORDER = {mistake.name: i for i, mistake in enumerate(MISTAKES)}
+BY_NAME = {mistake.name: mistake for mistake in MISTAKES}
 
 PAIRS = 2000
 """At most so many pairs of mistakes are tried: about 0.2 s."""
@@ -132,15 +136,15 @@ def explain_error(
             resembles it is named first.
         tolerance: the relative error at which values count as equal, of the largest element.
     """
-    search = _Search(Network(derivation), name, known - {name}, claimed, draws, tolerance)
+    search = _Search(Network(derivation), name, known - {name}, claimed, draws, spelling, tolerance)
     with np.errstate(all="ignore"):
         pattern = pattern_of(search.network, claimed, search.right, draws, tolerance)
         if pattern.kind == "not finite":
-            return Diagnosis((), False, pattern)
-        matches, exhausted = search.singles(), True
+            return Diagnosis(tuple(search.ranked(search.repairs())), False, pattern)
+        matches, exhausted = search.singles() or search.repairs(), True
         if not matches:
             matches, exhausted = search.pairs()
-        ranked = _ranked(matches, spelling)
+        ranked = search.ranked(matches)
         return Diagnosis(tuple(ranked), search.differ(ranked), pattern, exhausted)
 
 
@@ -156,6 +160,7 @@ class _Search:
     known: frozenset[str]
     claimed: Sequence[Array]
     draws: Sequence[Values]
+    spelling: Expression | None
     tolerance: float
     path: list[str] = field(init=False)
     right: list[Array] = field(init=False)
@@ -186,6 +191,25 @@ class _Search:
                 found.append(Match((slip,)))
         return found
 
+    def repairs(self) -> list[Match]:
+        """The mistakes that explain the claim because taking one of them back makes its own formula right."""
+        if self.spelling is None or not any(right.any() for right in self.right):  # anything dead is 0
+            return []
+        first = self.draws[self._order[0]]
+        bench = Bench(self.network, self.name, first, self.tolerance)
+        found, seen = [], set[Expression]()
+        for site in sites(self.spelling, self.name, self.network):
+            for name, instead in bench.repairs(site):
+                mended = _with(site, instead)
+                if mended is None or mended in seen:
+                    continue
+                slip = Slip(BY_NAME[name], self.name, instead, site.formula, mended, self.spelling)
+                if self._is_right(slip):
+                    found.append(Match((slip,)))
+                else:
+                    seen.add(mended)
+        return found
+
     def pairs(self) -> tuple[list[Match], bool]:
         """The pairs of common mistakes that give the claim, and whether all of them were tried."""
         found = list(self._with_numbers())
@@ -214,6 +238,30 @@ class _Search:
         values = _independent(self.network, self.draws[0])
         found = [self._value({s.quantity: s.mutated for s in m.slips}, values, {}) for m in matches]
         return any(a is None or b is None or not agree(a, b, self.tolerance) for a, b in pairwise(found))
+
+    def ranked(self, matches: Sequence[Match]) -> list[Match]:
+        """One match for each name: the simplest first, then the one nearest to the claim's spelling."""
+
+        def rank(match: Match) -> tuple[int, int, list[int]]:
+            return len(match.slips), self._distance(match), [ORDER[name] for name in match.names]
+
+        best: dict[tuple[str, ...], Match] = {}
+        for match in sorted(matches, key=rank):
+            best.setdefault(match.names, match)
+        return list(best.values())
+
+    def _distance(self, match: Match) -> int:
+        """How many symbols and numbers of the claim's spelling the mutated derivation lacks or has in excess."""
+        if self.spelling is None:
+            return 0
+        slip = match.slips[-1]
+        mutated = slip.mutated
+        if slip.quantity != self.name:
+            derivation = self.network.derivation
+            whole = derivation.inlined(self.name, {*self.known, slip.quantity})
+            mutated = replaced(whole, {derivation.named(slip.quantity).name: mutated})
+        written, made = _leaves(self.spelling), _leaves(simplified(mutated))
+        return sum(((written - made) + (made - written)).values())
 
     # ---- what is tried ----------------------------------------------------------------------------------
 
@@ -306,15 +354,31 @@ class _Search:
                 return False
         return True
 
+    def _is_right(self, slip: Slip) -> bool:
+        """True if a mended claim has the right value on every draw."""
+        for d in self._order:
+            value = self._evaluated(slip.right, d)
+            if value is None or not agree(value, self.right[d], self.tolerance):
+                return False
+        return True
+
+    def _evaluated(self, formula: Expression, d: int) -> Array | None:
+        try:
+            return np.asarray(evaluate(formula, self.draws[d], self.memos[d]))
+        except (ChainruleError, ValueError, IndexError, ArithmeticError, KeyError):
+            return None
+
     def _with_unknown(self, slip: Slip, unknown: Symbol) -> Slip | None:
         """The slip with the positive number for its unknown that fits every draw, where the step is affine in it."""
         errors, slopes = [], []
         for d, draw in enumerate(self.draws):
-            found = [self._value({slip.quantity: slip.mutated}, {**draw, unknown.name: np.float64(x)}, {}) for x in (0, 1)]
+            found = [
+                self._value({slip.quantity: slip.mutated}, {**draw, unknown.name: np.float64(x)}, {}) for x in (0, 1)
+            ]
             none, one = found
-            if none is None or one is None or none.shape != np.shape(self.claimed[d]):
+            if none is None or one is None or none.size != np.size(self.claimed[d]):
                 return None
-            errors.append(np.ravel(self.claimed[d] - none))
+            errors.append(np.ravel(self.claimed[d]) - np.ravel(none))
             slopes.append(np.ravel(one - none))
         error, slope = np.concatenate(errors), np.concatenate(slopes)
         if not slope.any():
@@ -327,9 +391,7 @@ class _Search:
                       replaced(slip.mutated, by))  # fmt: skip
         return fitted if self._fits({fitted.quantity: fitted.mutated}) else None
 
-    def _value(
-        self, formulas: Mapping[str, Expression], values: Values, memo: dict[Expression, Any]
-    ) -> Array | None:
+    def _value(self, formulas: Mapping[str, Expression], values: Values, memo: dict[Expression, Any]) -> Array | None:
         """dL/dNAME where the steps of some quantities are other formulas; None where shapes do not fit.
 
         memo: of formulas of these `values` alone.
@@ -414,32 +476,18 @@ def _independent(network: Network, values: Values) -> dict[str, Array]:
     }
 
 
-# ---- ranking --------------------------------------------------------------------------------------------------
-
-
-def _ranked(matches: list[Match], spelling: Expression | None) -> list[Match]:
-    """One match for each name, the simplest and the one nearest to the claim's spelling first."""
-    order = {m.name: i for i, m in enumerate(MISTAKES)}
-
-    def rank(match: Match) -> tuple[int, int, list[int]]:
-        far = 0 if spelling is None else sum(_difference(spelling, slip) for slip in match.slips)
-        return len(match.slips), far, [order[name] for name in match.names]
-
-    best: dict[tuple[str, ...], Match] = {}
-    for match in sorted(matches, key=rank):
-        best.setdefault(match.names, match)
-    return list(best.values())
-
-
-def _difference(spelling: Expression, slip: Slip) -> int:
-    """How many symbols and numbers of a claim's spelling a mutated step lacks or has in excess."""
-    written, mutated = _leaves(spelling), _leaves(simplified(slip.mutated))
-    return sum(((written - mutated) + (mutated - written)).values())
+def _with(site: Site, instead: Expression) -> Expression | None:
+    """The formula with another one at a place; None where the shapes forbid it."""
+    try:
+        return site.with_instead(instead)
+    except ChainruleError:
+        return None
 
 
 def _leaves(f: Expression) -> Counter[str]:
-    return Counter(
-        part.name if isinstance(part, Symbol) else str(part.value)
-        for part in walk(f)
-        if isinstance(part, Symbol | Number) and not isinstance(part, Slope)
-    )
+    """The symbols and numbers of a formula, and how often each stands in it."""
+    if isinstance(f, Slope):
+        return _leaves(f.formula)
+    if isinstance(f, Symbol | Number):
+        return Counter([f.name if isinstance(f, Symbol) else str(f.value)])
+    return sum((_leaves(part) for part in f.parts), Counter[str]())

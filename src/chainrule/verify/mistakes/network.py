@@ -177,8 +177,20 @@ class Network:
     @cached_property
     def quantities(self) -> tuple[Symbol, ...]:
         """Every quantity of a float type, and its derivative."""
-        forward = [s for s in self.program.symbols.values() if s.dtype.is_floating_point]
-        return (*forward, *[self.derivation.named(s.name) for s in forward])
+        forward = [s for n, s in self.program.symbols.items() if s.dtype.is_floating_point and n != self.program.loss]
+        return (*forward, *[self.derivation.named(s.name) for s in forward if s.name in self.program.reaching])
+
+    def above(self, name: str) -> frozenset[str]:
+        """Every symbol that the right derivation of dL/dNAME reads, down to the loss."""
+        found: set[str] = set()
+        waiting = [name]
+        prefix = f"d{self.program.loss}/d"
+        while waiting:
+            for read in symbols(self.derivation.step(waiting.pop())):
+                if read not in found:
+                    found.add(read)
+                    waiting += [read.removeprefix(prefix)] if read.startswith(prefix) else []
+        return frozenset(found)
 
     def is_derivative(self, symbol: Symbol) -> bool:
         """True for dL/dNAME."""
@@ -239,7 +251,9 @@ def _without_bias(formula: Expression, network: Network) -> Expression | None:
         return call("linear", *formula.parts[:2])
     if is_call(formula, "add"):
         for product, bias in (formula.parts, formula.parts[::-1]):
-            if _is_given(bias, network.givens) and any(is_call(f, "matmul") or is_call(f, "mul") for f in walk(product)):
+            if _is_given(bias, network.givens) and any(
+                is_call(f, "matmul") or is_call(f, "mul") for f in walk(product)
+            ):
                 return product
     if isinstance(formula, Call) and len(formula.parts) == 1 and has_slope(formula.op):
         bare = _without_bias(formula.parts[0], network)

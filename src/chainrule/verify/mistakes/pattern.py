@@ -176,7 +176,9 @@ def _where(network: Network, wrong: Sequence[NDArray[np.bool_]], draws: Sequence
         if network.is_derivative(s) or not _spreads(s, wrong[0].shape):
             continue
         for condition in (s <= Number(0), s > Number(0)):
-            masks = [np.broadcast_to(evaluate(condition, values), w.shape) for values, w in zip(draws, wrong, strict=True)]
+            masks = [
+                np.broadcast_to(evaluate(condition, values), w.shape) for values, w in zip(draws, wrong, strict=True)
+            ]
             if all((mask == w).all() for mask, w in zip(masks, wrong, strict=True)):
                 return condition
     return None

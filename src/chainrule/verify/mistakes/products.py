@@ -33,9 +33,8 @@ def swapped_factors(site: Site) -> Iterator[Mutation]:
     f = site.formula
     if is_call(f, "matmul"):
         a, b = f.parts
-        for left, right in ((b, a), (turned(b), a), (b, turned(a))):
-            if _fit(left, right):
-                yield Mutation(call("matmul", left, right))
+        if _fit(b, a):
+            yield Mutation(call("matmul", b, a))
 
 
 def outer_product_in_the_wrong_order(site: Site) -> Iterator[Mutation]:

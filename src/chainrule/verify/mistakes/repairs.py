@@ -10,15 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
-from typing import Any
+from functools import cached_property, partial
 
 import numpy as np
 
 from chainrule.errors import ChainruleError
 from chainrule.symbolic.differentiate import slope_of
 from chainrule.symbolic.evaluate import evaluate
-from chainrule.symbolic.expression import Call, Expression, Number, Slope, Symbol, call, replaced, symbols
+from chainrule.symbolic.expression import Expression, Number, Slope, Symbol, call, replaced, symbols
 from chainrule.symbolic.simplify import is_call
 from chainrule.verify.mistakes import symbols as roles
 from chainrule.verify.mistakes.network import Network
@@ -35,8 +34,15 @@ class Bench:
     """Where claims are mended: the network, and the values on one draw by which slopes are recognised."""
 
     network: Network
+    name: str
     values: Values
     tolerance: float
+
+    @cached_property
+    def wanted(self) -> tuple[Symbol, ...]:
+        """The quantities that the right derivation reads: others cannot make a claim right but by chance."""
+        above = self.network.above(self.name)
+        return tuple([s for s in self.network.quantities if s.name in above])
 
     def repairs(self, site: Site) -> Iterator[Repair]:
         """Every change at a place, by the name of the mistake that it takes back."""
@@ -107,12 +113,12 @@ class Bench:
             yield "missing transpose", turned(f)
         if is_call(f, "matmul"):
             a, b = f.parts
-            yield from _built("swapped factors", lambda: call("matmul", b, a))
-            yield from _built("matrix product for elementwise", lambda: call("mul", a, b))
+            yield from _built("swapped factors", partial(call, "matmul", b, a))
+            yield from _built("matrix product for elementwise", partial(call, "mul", a, b))
         elif is_call(f, "mul") and min(part.ndim for part in f.parts) > 1:
             a, b = f.parts
             for left, right in ((a, b), (a, turned(b)), (turned(a), b)):
-                yield from _built("missing sum over neurons", partial_matmul(left, right))
+                yield from _built("missing sum over neurons", partial(call, "matmul", left, right))
 
     def _sums(self, site: Site) -> Iterator[Repair]:
         f = site.formula
@@ -123,9 +129,7 @@ class Bench:
         elif is_call(f, "mean"):
             yield "mean for sum", call("sum", f.parts[0], **dict(f.params))
         elif not isinstance(f, Number | Slope):
-            name = (
-                "missing sum over the batch" if site.quantity in self.network.givens else "missing sum over neurons"
-            )
+            name = "missing sum over the batch" if site.quantity in self.network.givens else "missing sum over neurons"
             for axis, n in enumerate(f.shape):
                 if n > 1:
                     yield name, call("sum", f, axis=(axis,), keepdims=True)
@@ -137,12 +141,12 @@ class Bench:
         f = site.formula
         network = self.network
         if isinstance(f, Symbol):
-            for right in network.quantities:
+            for right in self.wanted:
                 if right != f:
                     yield from ((name, right) for name in roles.names(network, right, f))
         elif not isinstance(f, Number):
             for s in symbols(f).values():
-                for right in network.quantities:
+                for right in self.wanted:
                     if right != s and right.shape == s.shape:
                         by: dict[str, Expression] = {s.name: right}
                         for name in roles.names(network, right, s):
@@ -173,7 +177,7 @@ class Bench:
             yield "factor 1/n", Number(n) * f
 
     def _factor(self, site: Site) -> Iterator[Repair]:
-        """A factor that a term lacks, or has twice."""
+        """A factor that stands there twice."""
         f = site.formula
         if is_call(f, "mul"):
             a, b = f.parts
@@ -181,20 +185,6 @@ class Bench:
                 yield "factor counted twice", a
             if _has_factor(b, a):
                 yield "factor counted twice", b
-        if not site.around or not is_call(site.around[-1], "mul"):
-            for a in self.network.activations:
-                if _spreads(a.slope, f):
-                    masks = isinstance(a.slope, Slope) and is_call(a.slope.formula, "where")
-                    yield ("forgotten mask" if masks else "dropped factor"), f * a.slope
-            for name in self.network.weights:
-                w = self.network.program.symbols[name]
-                if w.ndim > 1 and f.ndim > 1 and w.shape[0] == f.shape[0]:
-                    yield "dropped factor", call("matmul", turned(w), f)
-
-
-def partial_matmul(a: Expression, b: Expression) -> Callable[[], Expression]:
-    """The product, to be built where its shapes may not fit."""
-    return lambda: call("matmul", a, b)
 
 
 def _built(name: str, make: Callable[[], Expression]) -> Iterator[Repair]:
@@ -209,18 +199,3 @@ def _has_factor(product: Expression, factor: Expression) -> bool:
     if product == factor:
         return True
     return is_call(product, "mul") and any(_has_factor(part, factor) for part in product.parts)
-
-
-def _spreads(slope: Expression, f: Expression) -> bool:
-    return slope.shape == f.shape
-
-
-def unchecked(op: Any, inputs: tuple[Expression, ...], params: dict[str, Any]) -> Call:
-    """A call whose operands do not fit, with the shape that its first operand suggests: for claims to be mended."""
-    a, b = inputs[0], inputs[-1]
-    shape = (a.shape[0], b.shape[1]) if op.name == "matmul" and min(a.ndim, b.ndim) > 1 else max(a, b, key=_size).shape
-    return Call(op, inputs, tuple(params.items()), shape, a.dtype)
-
-
-def _size(x: Expression) -> int:
-    return len(x.shape)

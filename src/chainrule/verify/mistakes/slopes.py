@@ -74,6 +74,18 @@ def formula_in_z(site: Site) -> Iterator[Mutation]:
             yield Mutation(replaced(f.formula, {a.name: f.at}))
 
 
+def dropped_slope(site: Site) -> Iterator[Mutation]:
+    """A slope that is a product itself, such as 2 z, is missing as a whole."""
+    for a in _written_out(site):
+        yield Mutation(_from_above(site, a))
+
+
+def slope_twice(site: Site) -> Iterator[Mutation]:
+    """A slope that is a product itself stands there twice."""
+    for a in _written_out(site):
+        yield Mutation(site.formula * a.slope)
+
+
 def log_of_the_wrong_thing(site: Site) -> Iterator[Mutation]:
     """log z or log t for log p, and 1/z or 1/t for its derivative 1/p."""
     f = site.formula

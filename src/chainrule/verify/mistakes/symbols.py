@@ -16,14 +16,14 @@ Role = Callable[[Network, Symbol, Symbol], bool]
 def exchanged(site: Site, role: Role) -> Iterator[Mutation]:
     """Another quantity for a symbol: here, or, from the whole step, wherever it stands.
 
-    A quantity of another shape is tried as the operand of a matrix product alone: elsewhere it would broadcast.
+    A quantity of another shape is tried alone and as the operand of a matrix product: elsewhere it would broadcast.
     """
     f = site.formula
     network = site.network
     if isinstance(f, Symbol):
-        in_product = bool(site.around) and (is_call(site.around[-1], "matmul") or is_call(site.around[-1], "mT"))
+        free = site.is_step or is_call(site.around[-1], "matmul") or is_call(site.around[-1], "mT")
         for other in network.quantities:
-            fits = other.shape == f.shape or (in_product and other.ndim == f.ndim)
+            fits = other.shape == f.shape or (free and other.ndim == f.ndim)
             if other != f and fits and role(network, f, other):
                 yield Mutation(other)
     elif isinstance(f, Slope) or (site.is_step and not isinstance(f, Symbol)):
@@ -35,7 +35,7 @@ def exchanged(site: Site, role: Role) -> Iterator[Mutation]:
 
 
 def previous_activation_of_the_wrong_layer(site: Site) -> Iterator[Mutation]:
-    return exchanged(site, ROLES["previous activation of the wrong layer"])
+    return exchanged(site, _another_activation)
 
 
 def weight_of_the_wrong_layer(site: Site) -> Iterator[Mutation]:

@@ -9,25 +9,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from math import gcd
+from typing import Any, TypeAlias
 
-from chainrule.compiler.fuse import REDUCTIONS, Group, taken_axis
+from chainrule.compiler.fuse import REDUCTIONS, Group
 from chainrule.compiler.ir import Instruction, Operand, Value, abstract
-from chainrule.compiler.targets.llvm import text
+from chainrule.compiler.selection import Line, Part, selection
+from chainrule.compiler.targets.llvm import philox, text
 from chainrule.compiler.targets.llvm.elementwise import TYPES, Typed, emit
 from chainrule.compiler.targets.llvm.text import I64, Function, Type, literal
-from chainrule.compiler.views import View
+from chainrule.compiler.views import View, contiguous_strides
 from chainrule.dtypes import DType, int64
 from chainrule.ops.shape_maths import operand_type
-from chainrule.shapes import Shape
+from chainrule.shapes import Shape, normal_axis
 
 
 @dataclass(frozen=True)
 class Index:
-    """A place along one axis: a number or a register, and by how much it grows from lane to lane."""
+    """A place along one axis: a number or a register, and by how much it grows from lane to lane.
+
+    A register's value is known to be a multiple of `step`.
+    """
 
     base: text.Value | int
     lane: int = 0
+    step: int = 1
 
     @property
     def key(self) -> tuple[str, int]:
@@ -36,6 +42,8 @@ class Index:
 
 Place = Sequence[Index]
 START = Index(0)
+Chosen: TypeAlias = Index | text.Value
+"""A place along one axis as an Index, or as a vector of what each lane's is."""
 
 
 class Elements:
@@ -136,7 +144,7 @@ class Elements:
         key = ("splat", t.value.name, lanes)
         if key in self.fixed:
             return self.fixed[key]  # type: ignore[no-any-return]
-        if any(t.value.name == known.value.name for known in self.fixed.values() if isinstance(known, Typed)):
+        if self.is_hoisted(t):
             with self.f.within(self.hole):
                 self.fixed[key] = Typed(self.f.splat(t.value, lanes), t.dtype)
             return self.fixed[key]  # type: ignore[no-any-return]
@@ -223,6 +231,74 @@ class Elements:
         places = text.Value(f"<{steps}>", I64.of(self.lanes))
         return self.f.addresses(address, places, type)
 
+    # ---- places that indices say ------------------------------------------------------------------------------
+
+    def clamped(self, index: Typed, size: int) -> Chosen:
+        """An index as a place along an axis: a negative one counts from the end; beyond the axis, its nearest place."""
+        if self.hole is None or not self.is_hoisted(index):
+            i = clamped(self.f, index, size)
+            return i if i.type.lanes else self.here(i)
+        key = ("clamped", index.value.name, size)
+        if key not in self.fixed:
+            with self.f.within(self.hole):
+                self.fixed[key] = clamped(self.f, index, size)
+        return Index(self.fixed[key])
+
+    def is_hoisted(self, t: Typed) -> bool:
+        """True for a register that the hole's code has computed."""
+        return any(t.value.name == known.value.name for known in self.fixed.values() if isinstance(known, Typed))
+
+    def on_line(self, start: int, step: int, index: Index) -> Index:
+        """The place start + step index."""
+        base = self.scaled([(start, 1), (index.base, step)])
+        if isinstance(base, text.Value) and (start or step != 1):
+            return self.here(base, index.lane * step)
+        return Index(base, index.lane * step, index.step)
+
+    def here(self, base: text.Value, lane: int = 0) -> Index:
+        """A place that is known only where it is computed: nothing that follows from it goes to the hole."""
+        self.inner.add(str(base))
+        return Index(base, lane)
+
+    def chosen(self, value: Value, places: Sequence[Chosen]) -> Typed:
+        """The value at a place of which a vector may say the part along some axis, lane by lane."""
+        if all(isinstance(part, Index) for part in places):
+            return self.at(value, [part for part in places if isinstance(part, Index)])
+        constant = value.graph.constants.get(self.views[value].root)
+        if constant is not None and constant.size == 1:
+            return Typed(literal(constant.reshape(-1)[0].item(), TYPES[value.dtype.name]), value.dtype)
+        return self.loaded(value, places)
+
+    def loaded(self, value: Value, places: Sequence[Chosen]) -> Typed:
+        """What lies in memory at such a place."""
+        view, type = self.views[value], TYPES[value.dtype.name]
+        if all(isinstance(part, Index) for part in places):
+            return self.load(view, [part for part in places if isinstance(part, Index)], value.dtype)
+        assert view.root in self.pointers, f"{value!r} has to be in memory"
+        return Typed(self.f.gather(self.addresses(view, places, type), type.of(self.lanes), self.mask), value.dtype)
+
+    def addresses(self, view: View, places: Sequence[Chosen], type: Type) -> text.Value:
+        """Where the elements of all lanes lie."""
+        pairs = list(zip(places, view.strides, strict=True))
+        address = self.address(view, [part if isinstance(part, Index) else START for part in places], type)
+        grows = sum([part.lane * s for part, s in pairs if isinstance(part, Index)])
+        vectors = [(part, s) for part, s in pairs if not isinstance(part, Index)]
+        if not vectors:
+            return self.lane_addresses(address, grows, type)
+        steps = ", ".join([f"i64 {k * grows}" for k in range(self.lanes)])
+        offset = text.Value(f"<{steps}>", I64.of(self.lanes))
+        for vector, s in vectors:
+            offset = self.f.add(self.f.mul(vector, literal(s, vector.type)), offset)
+        return self.f.addresses(address, offset, type)
+
+    def put(self, value: Value, places: Sequence[Chosen], t: Typed) -> None:
+        """Store to a place of which a vector may say the part along some axis: those of the lanes all differ."""
+        if all(isinstance(part, Index) for part in places):
+            self.store(value, [part for part in places if isinstance(part, Index)], t)
+            return
+        t = self.splat(t, self.lanes)
+        self.f.scatter(t.value, self.addresses(self.views[value], places, TYPES[value.dtype.name]), self.mask)
+
     def store(self, value: Value, place: Place, t: Typed) -> None:
         """Put an element, or a vector of them, to a value's place in memory."""
         type = TYPES[value.dtype.name]
@@ -243,6 +319,13 @@ def stretched(place: Place, shape: Shape, of: Shape) -> list[Index]:
     """The place in a value of the shape `of` that stands behind a place of the shape it was stretched to."""
     lead = len(shape) - len(of)
     return [START if n == 1 else i for i, n in zip(place[lead:], of, strict=True)]
+
+
+def clamped(f: Function, index: Typed, size: int) -> text.Value:
+    """An index in [-size, size) as a place along an axis of that size; one out of range as the nearest."""
+    i = emit(f, "cast", [index], int64)
+    i = f.select(f.compare("slt", i, literal(0, i.type)), f.add(i, literal(size, i.type)), i)
+    return f.intrinsic("smin", i.type, f.intrinsic("smax", i.type, i, literal(0, i.type)), literal(size - 1, i.type))
 
 
 # ---- elements that follow from their place ---------------------------------------------------------------------
@@ -292,48 +375,58 @@ def _zeros(elements: Elements, instruction: Instruction, place: Place) -> Typed:
 
 
 def _gather(elements: Elements, instruction: Instruction, place: Place) -> Typed:
-    x, index = instruction.values
-    axis = instruction.params["axis"]
-    chosen = elements.at(index, place)
-    return _at_index(elements, x, chosen, [*place[:axis], None, *place[axis + 1 :]])
+    return elements.chosen(instruction.values[0], along(elements, instruction, place))
+
+
+def along(elements: Elements, instruction: Instruction, place: Place) -> list[Chosen]:
+    """Where gather, put_along and scatter read or write: at the index along one axis, at the place along the others."""
+    index, axis = instruction.values[1], instruction.params["axis"]
+    shape = instruction.params.get("shape", instruction.values[0].shape)
+    axis = normal_axis(axis, len(shape))
+    return [*place[:axis], elements.clamped(elements.at(index, place), shape[axis]), *place[axis + 1 :]]
 
 
 def _take(elements: Elements, instruction: Instruction, place: Place) -> Typed:
-    x, index = instruction.values
-    axis = taken_axis(instruction)
-    assert axis is not None
-    chosen = elements.at(index, place[axis : axis + index.ndim])
-    return _at_index(elements, x, chosen, [*place[:axis], None, *place[axis + index.ndim :]])
+    x, *indices = instruction.values
+    return elements.chosen(x, selected(elements, x.shape, instruction.params["key"], indices, place))
 
 
-def _at_index(elements: Elements, x: Value, chosen: Typed, place: Sequence[Index | None]) -> Typed:
-    """x where None in the place stands for the chosen index; a negative one counts from the end."""
-    f = elements.f
-    size = x.shape[place.index(None)]
-    i = chosen.value
-    if i.type.scalar != "i64":
-        i = f.convert("sext", i, I64.of(i.type.lanes))
-    i = f.select(f.compare("slt", i, literal(0, i.type)), f.add(i, literal(size, i.type)), i)
-    i = f.intrinsic("smin", i.type, f.intrinsic("smax", i.type, i, literal(0, i.type)), literal(size - 1, i.type))
-    if not i.type.lanes:
-        elements.inner.add(str(i))  # known where it is computed only
-        return elements.at(x, [Index(i) if part is None else part for part in place])
-    view = elements.views[x]
-    constant = x.graph.constants.get(view.root)
-    if constant is not None and constant.size == 1:
-        return Typed(literal(constant.reshape(-1)[0].item(), TYPES[x.dtype.name]), x.dtype)
-    type = TYPES[x.dtype.name]
-    stride = view.strides[list(place).index(None)]
-    address = elements.address(view, [START if part is None else part for part in place], type)
-    grows = sum([p.lane * s for p, s in zip(place, view.strides, strict=True) if p is not None])
-    steps = ", ".join([f"i64 {k * grows}" for k in range(i.type.lanes)])
-    places = f.add(f.mul(i, literal(stride, i.type)), text.Value(f"<{steps}>", i.type))
-    if view.root not in elements.pointers:
-        raise AssertionError(f"{x!r} has to be in memory")
-    return Typed(f.gather(f.addresses(address, places, type), type.of(i.type.lanes), elements.mask), x.dtype)
+def selected(
+    elements: Elements, shape: Shape, key: Sequence[Any], indices: Sequence[Value], place: Place
+) -> list[Chosen]:
+    """The place in a value of that shape of the element x[key] at a place; see `selection`."""
+    keyed = selection(shape, key, [i.shape for i in indices])
+    joint = place[keyed.first : keyed.first + len(keyed.joint)]
+
+    def chosen(part: Part, n: int) -> Chosen:
+        if isinstance(part, Line):
+            return elements.on_line(part.start, part.step, START if part.axis is None else place[part.axis])
+        index = indices[part.number]
+        return elements.clamped(elements.at(index, stretched(joint, keyed.joint, index.shape)), n)
+
+    return [chosen(part, n) for part, n in zip(keyed.parts, shape, strict=True)]
+
+
+def _draw(elements: Elements, instruction: Instruction, place: Place) -> Typed:
+    """Random numbers: the word of each place is a function of the key and of how many places are before it."""
+    f, y, params = elements.f, instruction.result, instruction.params
+    key, counter = (elements.operand(x, [], (), int64).value for x in instruction.inputs)
+    strides = contiguous_strides(y.shape)
+    first = elements.number(elements.scaled([(i.base, s) for i, s in zip(place, strides, strict=True)]))
+    grows = sum([i.lane * s for i, s in zip(place, strides, strict=True)])
+    step = gcd(*[(i.base if isinstance(i.base, int) else i.step) * s for i, s in zip(place, strides, strict=True)])
+    if grows > 1:
+        places = [f.add(first, literal(lane * grows, I64)) for lane in range(elements.lanes)]
+        words = philox.vector_of(f, [philox.words(f, key, counter, i, 0, 1) for i in places])
+    else:
+        words = philox.words(f, key, counter, first, elements.lanes * grows, step)
+    if instruction.op.name == "uniform":
+        return Typed(philox.uniform(f, words, y.dtype), y.dtype)
+    return Typed(philox.random_integers(f, words, params["low"], params["high"]), y.dtype)
 
 
 INDEXED = {
+    "uniform": _draw, "random_integers": _draw,
     "gather": _gather, "take": _take, "tril": _triangle, "triu": _triangle, "one_hot": _one_hot, "eye": _eye,
     "zeros": _zeros,
 }  # fmt: skip

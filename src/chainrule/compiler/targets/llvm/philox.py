@@ -8,6 +8,9 @@ Source: Salmon, Moraes, Dror and Shaw, Parallel random numbers: as easy as 1, 2,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import gcd
+
 from chainrule.compiler.targets.llvm.elementwise import binary, cast
 from chainrule.compiler.targets.llvm.registers import Register
 from chainrule.compiler.targets.llvm.text import F32, F64, I32, I64, Function, Type, Value, literal
@@ -46,7 +49,7 @@ def wide_product(x: Register, factor: int) -> tuple[Register, Register]:
     return (product >> 64).to("trunc", I64), product.to("trunc", I64)
 
 
-def words(f: Function, key: Value, counter: Value, first: Value, lanes: int) -> Value:
+def words(f: Function, key: Value, counter: Value, first: Value, lanes: int, step: int) -> Value:
     """The words at the places first, first + 1, ... of the stream that begins with the block `counter`.
 
     Block by block: a processor multiplies 64 by 64 bits in one instruction, but vectors of them in a dozen.
@@ -54,21 +57,28 @@ def words(f: Function, key: Value, counter: Value, first: Value, lanes: int) -> 
     Args:
         key: an i64, as in `block`.
         counter: an i64, as in `block`.
-        first: an i64, a multiple of the lanes.
-        lanes: 0 for one word as a scalar, 2 or a multiple of four for a vector.
+        first: an i64, a multiple of `step`.
+        lanes: how many words, as a vector; 0 for one word as a scalar.
+        step: what is known of `first`. Where it is no multiple of 4, the words may begin within a block.
     """
-    assert lanes in (0, 2) or lanes % WORDS == 0
+    known = gcd(step, WORDS)
+    blocks = -(-(max(lanes, 1) + WORDS - known) // WORDS)
     number = Register(f, counter) + (Register(f, first) >> 2)
-    drawn = [w for i in range(max(1, lanes // WORDS)) for w in block(f, key, (number + i).value)]
-    for bit in (2, 1)[: {0: 2, 2: 1}.get(lanes, 0)]:  # of a block, one half; of the half, one word
-        is_later = (Register(f, first) & bit).differs(0)
-        earlier, later = drawn[: len(drawn) // 2], drawn[len(drawn) // 2 :]
-        drawn = [f.select(is_later.value, b, a) for a, b in zip(earlier, later, strict=True)]
+    drawn = [w for i in range(blocks) for w in block(f, key, (number + i).value)]
+    for bit in (2, 1):
+        if bit >= known:
+            is_later = (Register(f, first) & bit).differs(0).value
+            drawn = [f.select(is_later, later, word) for word, later in zip(drawn, drawn[bit:], strict=False)]
     if not lanes:
         return drawn[0]
-    vector = Value("poison", I64.of(lanes))
-    for lane, drawn_word in enumerate(drawn):
-        vector = f.insert(vector, drawn_word, lane)
+    return vector_of(f, drawn[:lanes])
+
+
+def vector_of(f: Function, scalars: Sequence[Value]) -> Value:
+    """Scalars as the lanes of a vector."""
+    vector = Value("poison", scalars[0].type.of(len(scalars)))
+    for lane, scalar in enumerate(scalars):
+        vector = f.insert(vector, scalar, lane)
     return vector
 
 

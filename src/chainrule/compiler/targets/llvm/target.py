@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.compiler import interpret
-from chainrule.compiler.fuse import Group, fuse, structure
+from chainrule.compiler.fuse import DRAWS, WINDOWED, Group, fuse, structure
 from chainrule.compiler.ir import Graph, Instruction, Value, size_of
 from chainrule.compiler.recorded import Part
 from chainrule.compiler.targets.llvm.elementwise import DIRECT
@@ -23,6 +23,7 @@ from chainrule.compiler.targets.llvm.entry import ArgumentSpec, globals_of_entry
 from chainrule.compiler.targets.llvm.epochs import Batch, batches_of, write_epochs
 from chainrule.compiler.targets.llvm.fork_join import emit_parallel
 from chainrule.compiler.targets.llvm.kernels import NAME, Kernel, kernels_of, worked_on
+from chainrule.compiler.targets.llvm.kernels.convolutions import flops_of_convolution
 from chainrule.compiler.targets.llvm.machine import Machine, host
 from chainrule.compiler.targets.llvm.native import Native, compile_text
 from chainrule.compiler.targets.llvm.pool import Pool
@@ -31,7 +32,7 @@ from chainrule.tensor.arrays import numpy_dtype
 from chainrule.tensor.graph import Array
 
 ALIGNMENT = 64
-KEPT = frozenset(("mT", *DIRECT))
+KEPT = frozenset(("mT", *DIRECT, *WINDOWED))
 """Operators that are no primitives, and that the kernels compute as they are."""
 
 
@@ -78,6 +79,7 @@ class Plan:
         self.views = self.fused.views
         self.places: dict[Value, Place] = {v: Place(FIRST + i) for i, v in enumerate(graph.inputs)}
         self.copies: list[tuple[int, Value]] = []
+        self.overwritten: dict[Group, list[Value]] = {}
         self.groups = self.fused.groups
         self._place_outputs(in_place)
         self.arena_bytes = self._place_results()
@@ -104,14 +106,18 @@ class Plan:
 
     def _can_overwrite(self, group: Group, value: Value, old: Value) -> bool:
         """True if a group may write a value over an input: all others that read it can run before."""
-        if group.kind in ("alone", "pieces") or value.shape != old.shape:
+        if group.kind == "puts":
+            if not self._writes_into(group, old):
+                return False
+        elif group.kind not in ("map", "rows", "columns", "gemm", "convolution", "pool") or value.shape != old.shape:
             return False
-        if group.kind == "rows" and any(y.shape == group.space for y in group.stored):
+        elif group.kind == "rows" and any(y.shape == group.space for y in group.stored):
             return False  # rows are read several times, and the last of them after the numbers of the row are stored
-        for instruction in group.instructions:
-            for x in instruction.values:
-                if self.views[x].root is old and (x is not old or not is_elementwise(instruction)):
-                    return False
+        else:
+            for instruction in group.instructions:
+                for x in instruction.values:
+                    if self.views[x].root is old and (x is not old or not is_elementwise(instruction)):
+                        return False
         if any(self.views[x].root is old for x in self.graph.outputs):
             return False
         if any(old in self._inputs_of_inlined(y) for y in group.reads):
@@ -120,11 +126,24 @@ class Plan:
         last = max([self.groups.index(g) for g in readers], default=-1)
         here = self.groups.index(group)
         if last > here:
-            stored = set(group.stored)
-            if any(stored & set(g.reads) for g in self.groups[here + 1 : last + 1]):
+            stored, passed = set(group.stored), self.groups[here + 1 : last + 1]
+            if any(stored & set(g.reads) for g in passed):
                 return False
+            if any(x in group.reads for g in passed for x in self.overwritten.get(g, ())):
+                return False  # it would come after another one has written over what it reads
             self.groups.insert(last, self.groups.pop(here))
+        self.overwritten.setdefault(group, []).append(old)
+        group.in_place = group.kind == "puts"
         return True
+
+    def _writes_into(self, group: Group, old: Value) -> bool:
+        """True if a group of puts writes elements into an input, and reads no others from there."""
+        x, *others = group.instructions[0].values
+        return (
+            x is old
+            and group.instructions[0].op.name in ("assign", "scatter")
+            and all(self.views[v].root is not old for v in others)
+        )
 
     def _inputs_of_inlined(self, value: Value) -> set[Value]:
         return set() if value not in self.fused.inlined or value.maker is None else set(value.maker.values)
@@ -169,16 +188,28 @@ class Plan:
                 steps.append(Step())
             key = structure(group, self.views, self.fused.inlined)
             if key not in known:
-                known[key] = kernels_of(group, self.views, self.fused.inlined, self.machine)
+                known[key] = kernels_of(group, self.views, self.machine)
             steps[-1].kernels += [(kernel, worked_on(group)) for kernel in known[key]]
             if seconds_of(group) > WORTH_DIVIDING:
                 steps[-1].divided.update([k for k in known[key] if k.units > 1 and k.is_divisible])
         return steps
 
 
+DRAWING = 1.5e-9
+"""Seconds that one random number takes."""
+SORTING = 1e-9
+"""Seconds that one element takes for each doubling of the sorted runs."""
+
+
 def seconds_of(group: Group) -> float:
     """About how long a group takes: at least its memory traffic and its products."""
     traffic = sum([size_of(v) for v in [*group.reads, *group.stored]]) / 30e9
+    traffic += DRAWING * sum([prod(i.result.shape) for i in group.instructions if i.op.name in DRAWS])
+    if group.kind == "sorts":
+        size: int = group.space[group.instructions[0].params["axis"]]
+        return traffic + SORTING * prod(group.space) * size.bit_length()
+    if group.kind == "convolution":
+        return max(traffic, flops_of_convolution(group.instructions[0]) / 100e9)
     if group.kind != "gemm":
         return traffic
     a, y = group.instructions[0].values[0], group.instructions[0].result
@@ -213,7 +244,7 @@ def program_text(plan: Plan) -> str:
             return slots[i]
 
         arena = slot(ARENA)
-        most = max([len(values) + 1 for _, values in step.kernels])
+        most = max([len(values) + 1 for _, values in step.kernels], default=1)
         context = f.value(f"alloca [{most} x ptr], align 64", PTR)
         scratch = f.at(arena, plan.arena_bytes, I8)
         for kernel, values in step.kernels:

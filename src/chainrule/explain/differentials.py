@@ -1,0 +1,221 @@
+"""The derivation by matrix differentials: dl = tr(G^T dy), dy put in, factors moved round, the gradient read off.
+
+Every line is checked with numbers before it is shown: for a random movement, all its sides are the change of the loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from chainrule.errors import GraphError, UnsupportedError
+from chainrule.explain import matrix
+from chainrule.explain.reasons import Reasons
+from chainrule.explain.run import Run
+from chainrule.explain.step import Section, Step
+from chainrule.notation.boxes import APPLY, TIMES, Box, Fenced, Operator, Word, row
+from chainrule.notation.plain import plain
+from chainrule.notation.prose import Prose
+from chainrule.notation.typeset import typeset
+from chainrule.notation.words import Words
+from chainrule.symbolic.differential import differential
+from chainrule.symbolic.evaluate import evaluate
+from chainrule.symbolic.expression import Expression, Number, Symbol, call
+from chainrule.symbolic.program import Statement
+from chainrule.symbolic.simplify import is_call, simplified
+
+LINEAR = 2.0**-52 * 2**20
+"""How far two sides of a line may differ: the same sum in another order."""
+
+SECANT = 1e-5
+"""How far the change of the loss along a short secant may be from its differential, relative: h^2 and rounding / h."""
+
+STEP = 1e-6
+
+
+def sections(run: Run, words: Words) -> list[Section]:
+    """Forward, then a section for each derivative: the differential of the loss through one quantity."""
+    reasons = Reasons(run, words)
+    statements = {s.name: s for s in run.program.statements}
+    forward = [matrix.forward_step(run, reasons, statements[name]) for name in run.forward]
+    found = [Section(words.labels.forward, tuple(forward))]
+    random = np.random.default_rng(0)
+    squares = _as_trace(run, words, statements[run.program.loss])
+    if squares:
+        found.append(Section(words.labels.loss, tuple(squares)))
+    for name in matrix.backward_order(run, frozenset()):
+        found.append(_section(run, words, reasons, name, random))
+    return found
+
+
+def _section(run: Run, words: Words, reasons: Reasons, name: str, random: np.random.Generator) -> Section:
+    x = run.program.symbols[name]
+    move = Symbol(f"d{name}", x.shape)
+    values = {**run.exact, move.name: random.normal(size=x.shape)}
+    lines = _Lines(run, words, values)
+    users = run.users(name)
+    change = _along(run, name, values[move.name])
+    statements = {s.name: s for s in run.program.statements}
+    first: list[Box] = []
+    put_in: list[Box] = []
+    moves: list[Step] = []
+    totals = [0.0, 0.0]
+    for user in users:
+        statement = statements[user]
+        dy = Symbol(f"d{user}", statement.symbol.shape)
+        try:
+            moved: Expression | None = run.written(differential(statement.formula, {name: move}, statement.symbol))
+        except UnsupportedError:
+            moved = None
+        if user == run.program.loss:
+            pulled = _inner(run, run.step(name) if len(users) == 1 else run.derivation.routes(name)[user], move)
+            first.append(pulled)
+            put_in.append(pulled)
+            part = _product(evaluate(run.derivation.routes(name)[user], run.exact), values[move.name])
+            totals = [t + part for t in totals]
+            continue
+        g = run.rate(user)
+        first.append(_inner(run, g, dy))
+        if moved is None:
+            put_in.append(_inner(run, run.derivation.routes(name)[user], move))
+            part = _product(evaluate(run.derivation.routes(name)[user], run.exact), values[move.name])
+            totals = [t + part for t in totals]
+            continue
+        values[dy.name] = evaluate(moved, values)
+        totals = [t + _product(run.exact[g.name], values[dy.name]) for t in totals]
+        put_in.append(_inner(run, g, moved))
+        moves.append(lines.line(dy, typeset(moved, run.convention), words.differential_of(reasons.box(user))))
+    result = _product(run.exact[run.rate(name).name], values[move.name])
+    deviation = _checked(name, [*totals, result], change)
+    last = _inner(run, run.step(name), move)
+    d_loss = Symbol(f"d{run.program.loss}")
+    steps: list[Step] = []
+    if first != [last]:
+        steps.append(lines.line(d_loss, _plus(first), words.chain_of_differentials([reasons.box(u) for u in users])))
+    steps += moves
+    if put_in not in (first, [last]):
+        steps.append(lines.line(d_loss, _plus(put_in), words.put_in()))
+    steps.append(
+        lines.line(d_loss, last, words.trace_of_product() if moves else words.derivative_of_loss(reasons.box(name)))
+    )
+    read_off = matrix.backward_step(run, reasons, name)
+    if not users:
+        return Section(plain(typeset(run.rate(name), run.convention)), (read_off,))
+    return Section(
+        plain(typeset(run.rate(name), run.convention)), (*steps, read_off), words.checked(f"{deviation:.0e}")
+    )
+
+
+class _Lines:
+    """Makes the lines of a derivation by differentials."""
+
+    def __init__(self, run: Run, words: Words, values: Mapping[str, Any]) -> None:
+        self.run, self.words, self.values = run, words, values
+
+    def line(self, left: Symbol, right: Box, why: Prose) -> Step:
+        box = typeset(left, self.run.convention)
+        return Step(left.name, box, (right,), None, None, self.values.get(left.name, None), why, key=("d", left.name))
+
+
+def _inner(run: Run, g: Expression, moved: Expression) -> Box:
+    """tr(g^T moved) as a box; of numbers their product."""
+    c = run.convention
+    if not g.shape:
+        return typeset(simplified(g * moved), c)
+    if g.ndim == 2:
+        return row(Word("tr"), APPLY, Fenced(typeset(call("matmul", simplified(call("mT", g)), moved), c)))
+    return row(Operator("∑", "prefix"), TIMES, typeset(g * moved, c))
+
+
+def _plus(boxes: list[Box]) -> Box:
+    found: list[Box] = []
+    for box in boxes:
+        found += [Operator("+"), box] if found else [box]
+    return row(*found)
+
+
+def _product(g: Any, moved: Any) -> float:
+    return float(np.sum(g * moved))
+
+
+def _along(run: Run, name: str, move: Any) -> float:
+    """How fast the loss changes when one quantity moves: a secant of the program itself."""
+
+    def loss(h: float) -> float:
+        values = dict(run.givens)
+        if name in values:
+            values[name] = values[name] + h * move
+        for statement in run.program.statements:
+            values[statement.name] = evaluate(statement.formula, values)
+            if statement.name == name:
+                values[name] = values[name] + h * move
+        return float(values[run.program.loss].reshape(()))
+
+    return (loss(STEP) - loss(-STEP)) / (2 * STEP)
+
+
+def _checked(name: str, sides: list[float], change: float) -> float:
+    """The largest relative difference between the sides of a line and the change of the loss.
+
+    Raises:
+        GraphError: they disagree, which is a mistake of this library.
+    """
+    scale = max(abs(change), *[abs(side) for side in sides], 1e-30)
+    spread = max(abs(side - sides[-1]) for side in sides) / scale
+    secant = abs(sides[-1] - change)
+    if spread > LINEAR or secant > SECANT * max(scale, 1.0):
+        raise GraphError(
+            f"a line of the derivation by {name} does not hold",
+            got=[f"sides  {sides}", f"change of the loss  {change:.9g}"],
+            mend="This is a mistake in chainrule, or the loss has a kink within 1e-6 of this point.",
+        )
+    return max(spread, secant / max(scale, 1.0))
+
+
+def _as_trace(run: Run, words: Words, statement: Statement) -> list[Step]:
+    """A squared error by the trace trick: l = c tr(e^T e), so dl = c tr(de^T e + e^T de) = 2 c tr(e^T de)."""
+    formula, number = simplified(statement.formula), Number(1)
+    c = run.convention
+    if is_call(formula, "mul") and isinstance(formula.parts[0], Number):
+        number, formula = formula.parts[0], formula.parts[1]
+    if is_call(formula, "mse_loss") and not formula.shape:
+        a, b = formula.parts
+        formula = call("mean", call("square", a - b))
+    if is_call(formula, "mean") and not formula.shape:
+        (x,) = formula.parts
+        number = simplified(call("div", number, int(np.prod(x.shape))))  # type: ignore[assignment]
+        formula = call("sum", x)
+    if not (is_call(formula, "sum") and not formula.shape and isinstance(number, Number)):
+        return []
+    (square,) = formula.parts
+    power = is_call(square, "pow") and isinstance(square.parts[1], Number) and square.parts[1].value == 2
+    if not (power or is_call(square, "square")) or square.parts[0].ndim != 2:
+        return []
+    error = square.parts[0]
+    e, de = typeset(error, c), typeset(Symbol("e", error.shape), c)
+    s, ds = Symbol("e", error.shape), Symbol("de", error.shape)
+    lines = _Lines(run, words, {})
+
+    def trace(*formulas: Expression) -> Box:
+        inside = row(*[x for f in formulas for x in (Operator("+"), typeset(f, c))][1:])
+        shown = [typeset(number, c), TIMES] if number.value != 1 else []
+        return row(*shown, Word("tr"), APPLY, Fenced(inside))
+
+    loss, d_loss = statement.symbol, Symbol(f"d{statement.name}")
+    back, forth = call("matmul", call("mT", ds), s), call("matmul", call("mT", s), ds)
+    twice = Number(2 * number.value) if not isinstance(number.value, float) else Number(2.0 * number.value)
+    del de
+    final = row(
+        *([typeset(simplified(twice), c), TIMES] if twice.value != 1 else []),
+        Word("tr"),
+        APPLY,
+        Fenced(typeset(forth, c)),
+    )
+    return [
+        lines.line(s, e, ()),
+        lines.line(loss, trace(call("matmul", call("mT", s), s)), words.own_trace()),
+        lines.line(d_loss, trace(back, forth), words.differential_of(typeset(loss, c))),
+        lines.line(d_loss, final, words.trace_of_transpose()),
+    ]

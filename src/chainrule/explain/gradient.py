@@ -1,0 +1,247 @@
+"""`explain.gradient`: how the gradient of a loss follows, step by step, with the numbers of this run."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from chainrule.errors import ArgumentError, ArgumentTypeError, GraphError
+from chainrule.explain import differentials, matrix, scalar
+from chainrule.explain.callers import callers_names
+from chainrule.explain.explanation import Explanation, explanation
+from chainrule.explain.reasons import Reasons
+from chainrule.explain.routes import Route, routes
+from chainrule.explain.run import Run, run_of_program, run_of_recorded
+from chainrule.explain.step import Section, Step
+from chainrule.explain.update import descent
+from chainrule.nn.module import Module
+from chainrule.notation.boxes import Box, Operator, row
+from chainrule.notation.conventions import Convention
+from chainrule.notation.conventions import convention as convention_of
+from chainrule.notation.names import name_box
+from chainrule.notation.prose import Prose
+from chainrule.notation.typeset import typeset, value_box
+from chainrule.notation.words import Words, words
+from chainrule.symbolic.elements import Index
+from chainrule.symbolic.program import Program
+from chainrule.symbolic.recorded import Recorded, edge_of, program_of
+from chainrule.tensor.graph import Leaf
+from chainrule.tensor.numpy_maths import NumPyMaths
+from chainrule.tensor.printing import describe
+from chainrule.tensor.tensor import Tensor
+from chainrule.tensor.views import View
+
+Level = Literal["auto", "scalar", "matrix", "differential"]
+LEVELS = ("auto", "scalar", "matrix", "differential")
+
+TINY = 24
+"""At most so many elements do all quantities of a program have together that is explained number by number."""
+
+TITLED = 3
+"""So many derivatives are named in a title."""
+
+ROUTES = 20
+"""So many routes of a weight are shown, unless all are wanted."""
+
+
+def gradient(
+    loss: Tensor,
+    wrt: Any = None,
+    level: Level = "auto",
+    convention: str | Convention = "article1",
+    lang: str = "en",
+    full: bool = False,
+    *,
+    model: Module | None = None,
+    names: Mapping[str, Tensor] | None = None,
+) -> Explanation:
+    """How the gradient of a loss follows from what was computed, with the numbers of this run.
+
+    Works before and after backward(). Values that were not kept are computed again; the derivation is compared with
+    the engine's own gradients before it is returned.
+
+    Args:
+        loss: a tensor of one element with a graph.
+        wrt: a tensor or tensors whose gradients are wanted; one element of a tensor (`W[1, 2]`) is explained with the
+            routes from it to the loss. By default all leaves that require a gradient.
+        level: "scalar" shows each neuron, "matrix" z, a and delta as matrices, "differential" derives by the trace
+            trick; "auto" is "scalar" for tiny networks and single weights, else "matrix".
+        convention: a preset's name or a Convention.
+        lang: "en" or "zh".
+        full: nothing folded or left out.
+        model: the module whose parameters' names are used; by default one that the caller has a variable for.
+        names: what tensors are called; by default as the caller's variables are.
+
+    Raises:
+        GraphError: no graph (a compiled step leaves none); a value was overwritten or is gone; `wrt` is not part of it.
+        ArgumentError: an unknown level, convention or language; a loss of several elements.
+        UnsupportedError: an operation without a formula.
+
+    Example:
+        >>> loss = F.mse_loss(model(x), y)
+        >>> print(cr.explain.gradient(loss, wrt=model[0].weight))
+    """
+    if level not in LEVELS:
+        raise ArgumentError(f"level is one of {', '.join(LEVELS)}", got=[f"level  {level!r}"])
+    if not isinstance(loss, Tensor):
+        raise ArgumentTypeError(f"explain.gradient takes the loss as a Tensor, not {type(loss).__name__}")
+    if loss.value.size != 1:
+        raise ArgumentError(
+            "only a loss of one element has a gradient",
+            got=[describe("loss", loss)],
+            mend="Reduce it: .sum(), .mean().",
+        )
+    chosen, said = convention_of(convention), words(lang)
+    called = callers_names(sys._getframe(1), model) if names is None else dict(names)
+    recorded = program_of(loss, names=called, first_layer=chosen.first_weight, loss_name=chosen.loss)
+    targets, places = _targets(recorded, wrt)
+    run = run_of_recorded(recorded, targets, chosen)
+    return explained(run, level, said, places, full=full)
+
+
+def of_program(
+    program: Program,
+    givens: Mapping[str, Any],
+    wrt: Sequence[str],
+    level: Level = "auto",
+    convention: str | Convention = "article1",
+    lang: str = "en",
+    full: bool = False,
+    lr: float | None = None,
+) -> Explanation:
+    """The same for a program that was written down, with values for what it reads.
+
+    Args:
+        lr: the learning rate of a step of gradient descent that is to be shown as well.
+
+    Raises:
+        ArgumentError: a quantity that the program does not have.
+    """
+    run = run_of_program(program, givens, wrt, convention_of(convention))
+    return explained(run, level, words(lang), {}, full=full, lr=lr)
+
+
+def explained(
+    run: Run, level: str, said: Words, places: Mapping[str, Index], *, full: bool, lr: float | None = None
+) -> Explanation:
+    """The explanation of a run, after the engine has agreed with it."""
+    run.check()
+    sizes = sum(int(np.prod(s.shape)) for s in run.program.symbols.values())
+    if level == "auto":
+        level = "scalar" if sizes <= TINY else "matrix"
+    places = {name: _in_columns(run, name, place) for name, place in places.items()}
+    if level == "differential":
+        sections = differentials.sections(run, said)
+    elif places:
+        sections = _of_weights(run, said, places, full=full)
+    elif level == "scalar":
+        sections = scalar.sections(run, said, full=full)
+    else:
+        sections = matrix.sections(run, said)
+    if lr is not None:
+        sections.append(descent(run, lr, said))
+    rates: list[Box | str] = []
+    for name in run.targets[:TITLED]:
+        rate = run.rate(name)
+        place = places.get(name)
+        title = rate.name if place is None else scalar.element_name(rate, place)
+        rates.append(name_box(title, run.convention))
+    rates += ["…"] * (len(run.targets) > TITLED)
+    loss = run.program.symbols[run.program.loss]
+    value = value_box(run.value(loss.name), run.convention)
+    note = (*said.follows_from(typeset(loss, run.convention), value), ".  ", *said.matches_engine())
+    return explanation(run, said.derivation_of(rates), note, sections, said.language, full=full)
+
+
+def _targets(recorded: Recorded, wrt: Any) -> tuple[list[str], dict[str, Index]]:
+    """The names of the quantities whose gradients are wanted, and the places in those of which one element is."""
+    if wrt is None:
+        return [name for edge, name in recorded.names.items() if isinstance(edge, Leaf)], {}
+    targets: list[str] = []
+    places: dict[str, Index] = {}
+    for x in [wrt] if isinstance(wrt, Tensor) else list(wrt):
+        target, place = _target(x)
+        name = recorded.names.get(edge_of(target))
+        if name is None:
+            raise GraphError(
+                "this loss was not computed from that tensor, or it was only a step inside a formula",
+                got=[describe("wrt", x)],
+                mend="A result on the way needs a name: names={'h': h}.",
+            )
+        targets.append(name)
+        if place is not None:
+            places[name] = place
+    return targets, places
+
+
+# ---- one weight -----------------------------------------------------------------------------------------------
+
+
+def _of_weights(run: Run, said: Words, places: Mapping[str, Index], *, full: bool) -> list[Section]:
+    """Forward and backward in matrices, then each weight by itself with its routes."""
+    sections = matrix.sections(run, said)
+    elements = scalar.Elements(run, said, full)
+    reasons = Reasons(run, said)
+    for name, place in places.items():
+        rate = run.rate(name)
+        steps = list(elements.of(rate, elements.formula(name), reasons.backward(name), place))
+        found = routes(run, name, place)
+        kept = found if full else found[:ROUTES]
+        weight = name_box(scalar.element_name(run.program.symbols[name], place), run.convention)
+        total = value_box(run.exact[rate.name][place], run.convention)
+        sections.append(
+            Section(
+                said.labels.routes,
+                (*steps, *[_route_step(run, route) for route in kept]),
+                (*said.routes_add_up(weight, len(found), total), *_rest(run, said, found[len(kept) :])),
+            )
+        )
+    return sections
+
+
+def _route_step(run: Run, route: Route) -> Step:
+    arrow = Operator("→")
+    boxes: list[Box] = []
+    for name in route.through:
+        boxes += [arrow] if boxes else []
+        boxes.append(name_box(name, run.convention))
+    value = value_box(np.asarray(route.contribution), run.convention)
+    return Step(
+        symbol=" -> ".join(route.through), left=row(*boxes), rights=(), substituted=None, number=value,
+        value=route.contribution, why=(), key=("route", route.through),
+    )  # fmt: skip
+
+
+def _rest(run: Run, said: Words, rest: Sequence[Route]) -> Prose:
+    if not rest:
+        return ()
+    share = value_box(np.asarray(sum(route.contribution for route in rest)), run.convention)
+    return (" ", *said.routes_left_out(len(rest), share))
+
+
+def _target(x: Tensor) -> tuple[Tensor, Index | None]:
+    """The tensor whose gradient is meant, and the place in it if one element of it is."""
+    if not isinstance(x, Tensor):
+        raise ArgumentTypeError(f"explain.gradient: wrt is a Tensor or a list of them, not {type(x).__name__}")
+    if not isinstance(x, View) or x.value.size != 1 or x.value.ndim:
+        return x, None
+    steps: list[View] = []
+    source: Tensor = x
+    while isinstance(source, View):
+        steps.append(source)
+        source = source.parent
+    places = np.arange(source.value.size).reshape(source.value.shape)
+    for view in reversed(steps):
+        places = getattr(NumPyMaths, view.op.name)(places, **view.params)
+    return source, tuple([int(i) for i in np.unravel_index(int(places), source.value.shape)])
+
+
+def _in_columns(run: Run, name: str, place: Index) -> Index:
+    """A place in a tensor as one in the quantity of the run, which may stand as columns."""
+    shape = run.program.symbols[name].shape
+    if len(place) == len(shape) - 1:
+        return (*place, 0)
+    return place[::-1] if name in run.columns else place

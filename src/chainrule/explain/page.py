@@ -1,0 +1,230 @@
+"""An explanation as one HTML file that needs nothing else: the network to click on, and the steps below it."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Iterator
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from chainrule.explain.drawing import Drawn, drawing
+from chainrule.explain.heat import heat_map
+from chainrule.explain.step import Fold, Item, Section, Step, chain_of, shape_text, text_of
+from chainrule.notation.boxes import Box, Chain
+from chainrule.notation.mathml import mathml
+from chainrule.notation.matrices import LARGEST
+from chainrule.notation.numbers import shown
+from chainrule.notation.prose import Prose
+from chainrule.notation.typeset import typeset, value_box
+from chainrule.notation.words import Words, words
+from chainrule.report.markup import Markup, element, text
+from chainrule.symbolic.evaluate import evaluate
+
+if TYPE_CHECKING:
+    from chainrule.explain.explanation import Explanation
+    from chainrule.explain.run import Run
+
+PAGE = """\
+<!DOCTYPE html>
+<html lang="{language}">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta http-equiv="Content-Security-Policy"
+  content="default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:">
+<link rel="icon" href="data:,">
+<title>{title}</title>
+<style>
+{style}</style>
+</head>
+<body>
+<main class="explanation">
+{body}
+</main>
+</body>
+</html>
+"""
+
+FONT = "@font-face{{font-family:'STIX Two Math Embedded';src:url(data:font/woff2;base64,{font}) format('woff2')}}\n"
+
+
+def page(explanation: Explanation) -> str:
+    """The whole page."""
+    return PAGE.format(
+        language=explanation.language,
+        title=text(text_of(explanation.title)),
+        style=_style(),
+        body=_body(explanation),
+    )
+
+
+def fragment(explanation: Explanation) -> str:
+    """The derivation for a notebook, which has a page and a style of its own."""
+    style = files("chainrule.explain").joinpath("notebook.css").read_text("utf-8")
+    return f"<style>{style}</style><div class='chainrule-explanation'>{_steps(explanation)}</div>"
+
+
+@cache
+def _style() -> str:
+    font = files("chainrule.report").joinpath("fonts/stix-two-math.woff2").read_bytes()
+    report = files("chainrule.report").joinpath("style.css").read_text("utf-8")
+    own = files("chainrule.explain").joinpath("page.css").read_text("utf-8")
+    return FONT.format(font=b64encode(font).decode("ascii")) + report + own
+
+
+def _body(explanation: Explanation) -> str:
+    said = words(explanation.language)
+    header = element("header", element("h1", prose(explanation.title)), element("p", prose(explanation.note)))
+    parts = [header]
+    if explanation.run is not None:
+        drawn = drawing(explanation.run, said.labels.network)
+        parts.append(_network(drawn, explanation.run, said))
+    parts.append(_steps(explanation))
+    return "\n".join(parts)
+
+
+# ---- the network -------------------------------------------------------------------------------------------------
+
+
+def _network(drawn: Drawn, run: Run, said: Words) -> Markup:
+    panels = [_quantity(name, run, said) for name in drawn.nodes]
+    panels += [_route(name, user, run, said) for name, user in drawn.edges if name in run.on_path]
+    panels += [_reading(name, user, run) for name, user in drawn.edges if name not in run.on_path]
+    picture = element(
+        "div", drawn.svg, class_="scroll picture", tabindex="0", role="region", aria_label=said.labels.network
+    )
+    return element("section", picture, element("div", *panels, class_="panels"), class_="graph")
+
+
+def _quantity(name: str, run: Run, said: Words) -> Markup:
+    """What a node is: its formula, value and gradient."""
+    symbol = run.program.symbols[name]
+    statement = next((s for s in run.program.statements if s.name == name), None)
+    called = f" ({run.called[name]})" if name in run.called else ""
+    rows = []
+    if statement is not None:
+        rows.append((said.labels.formula, formula(typeset(run.written(statement.formula), run.convention))))
+    rows.append((said.labels.value, _value(run.value(name), run, name)))
+    if name in run.on_path:
+        rate = run.rate(name)
+        right = typeset(run.step(name), run.convention)
+        rows.append((formula(typeset(rate, run.convention)), formula(right)))
+        rows.append((said.labels.value, _value(run.exact[rate.name], run, rate.name)))
+    title = element("h3", formula(typeset(symbol, run.convention)), text(called + "  " + shape_text(symbol.shape)))
+    return _panel(f"q-{name}", title, rows)
+
+
+def _route(name: str, user: str, run: Run, said: Words) -> Markup:
+    """What an edge carries back: the part of the derivative that comes through one reader."""
+    route = run.derivation.routes(name).get(user)
+    rows: list[tuple[Any, Markup]] = []
+    if route is not None:
+        rows.append(
+            (formula(typeset(run.rate(name), run.convention)), formula(typeset(run.written(route), run.convention)))
+        )
+        rows.append((said.labels.contribution, _value(evaluate(route, run.exact), run, f"{name} → {user}")))
+    return _panel(f"e-{name}-{user}", _edge_title(name, user, run), rows)
+
+
+def _reading(name: str, user: str, run: Run) -> Markup:
+    """An edge that no wanted gradient goes back along: what reads the value."""
+    statement = next(s for s in run.program.statements if s.name == user)
+    left, right = (typeset(x, run.convention) for x in (statement.symbol, run.written(statement.formula)))
+    return _panel(f"e-{name}-{user}", _edge_title(name, user, run), [(formula(left), formula(right))])
+
+
+def _edge_title(name: str, user: str, run: Run) -> Markup:
+    ends = [formula(typeset(run.program.symbols[n], run.convention)) for n in (name, user)]
+    return element("h3", ends[0], text(" → "), ends[1])
+
+
+def _panel(identity: str, title: Markup, rows: list[tuple[Any, Markup]]) -> Markup:
+    lines = [part for name, value in rows for part in (element("dt", _as_markup(name)), element("dd", value))]
+    close = element("a", text("×"), href="#", class_="close", aria_label="close")
+    return element("div", close, title, element("dl", *lines), id=identity, class_="panel")
+
+
+def _as_markup(x: Any) -> Markup:
+    return x if isinstance(x, str) and x.startswith("<math") else text(str(x))  # type: ignore[return-value]
+
+
+def _value(value: Any, run: Run, label: str) -> Markup:
+    box = formula(value_box(value, run.convention))
+    return box if max(np.shape(value), default=0) <= LARGEST else Markup(box + _picture(value, run, label))
+
+
+def _picture(value: Any, run: Run, label: str) -> Markup:
+    array = np.asarray(value, np.float64)
+    low, high, norm = (shown(float(x), run.convention) for x in (array.min(), array.max(), np.linalg.norm(array)))
+    caption = element("span", text(f"‖·‖ = {norm},  {low} … {high}"), class_="range")
+    return element("div", heat_map(array, label), caption, class_="large")
+
+
+# ---- the steps ---------------------------------------------------------------------------------------------------
+
+
+def _steps(explanation: Explanation) -> Markup:
+    said = words(explanation.language)
+    parts: list[Markup] = []
+    if explanation.names:
+        rows = [
+            element(
+                "tr",
+                element("td", formula(n.box)),
+                element("td", text(n.called)),
+                element("td", text(shape_text(n.shape))),
+            )
+            for n in explanation.names
+        ]
+        summary = element("summary", text(said.labels.names))
+        parts.append(element("details", summary, element("table", element("tbody", *rows)), class_="names"))
+    parts += [_section(section, explanation, said) for section in explanation.sections]
+    return Markup("\n".join(parts))
+
+
+def _section(section: Section, explanation: Explanation, said: Words) -> Markup:
+    inside = [_item(item, explanation, said) for item in section.items]
+    note = [element("p", prose(section.note), class_="note")] if section.note else []
+    return element("section", element("h2", text(section.title)), *inside, *note)
+
+
+def _item(item: Item, explanation: Explanation, said: Words) -> Markup:
+    if isinstance(item, Step):
+        return _step(item, explanation, said)
+    summary = element("summary", prose(said.repeated(item.first, item.last, item.count)))
+    lines = list(_folded(item, explanation, said))
+    return element("details", summary, *lines, class_="fold")
+
+
+def _folded(fold: Fold, explanation: Explanation, said: Words) -> Iterator[Markup]:
+    for one, (low, high) in zip(fold.block, fold.norms, strict=True):
+        yield element("div", formula(Chain(one.left, one.rights)), class_="line scroll")
+        numbers = " … ".join(shown(x, explanation.convention) for x in (low, high))
+        yield element("p", text(f"{said.labels.norm} {numbers}"), class_="why")
+
+
+def _step(one: Step, explanation: Explanation, said: Words) -> Markup:
+    large = one.number is not None and max(one.shape, default=0) > LARGEST
+    line = element("div", formula(chain_of(one)), class_="line scroll", tabindex="0")
+    why = [element("p", prose(one.why), class_="why")] if one.why else []
+    facts = []
+    if one.shape and one.number is not None:
+        facts = [element("span", text(shape_text(one.shape)), class_="shape")]
+    picture = []
+    if large and explanation.run is not None:
+        picture = [_picture(one.value, explanation.run, one.symbol)]
+    return element("div", *facts, line, *picture, *why, class_="step", id=f"s-{one.symbol}")
+
+
+def formula(box: Box) -> Markup:
+    """A box as MathML."""
+    return Markup(mathml(box))
+
+
+def prose(parts: Prose) -> Markup:
+    """A sentence with its formulas."""
+    return Markup("".join([text(part) if isinstance(part, str) else formula(part) for part in parts]))
