@@ -18,6 +18,7 @@ from chainrule.compiler.ir import Graph, Instruction, Operand, Value, abstract
 from chainrule.compiler.trace import Tracer
 from chainrule.ops.shape_maths import input_name, operand_type
 from chainrule.tensor.arrays import dtype_of, numpy_dtype
+from chainrule.tensor.backward import grad
 from chainrule.tensor.dispatch import GATES
 from chainrule.tensor.tensor import Tensor, wrap
 
@@ -104,8 +105,8 @@ def random_gradients(choices: Choices) -> tuple[Graph, dict[Value, Array]]:
                 for i, x in enumerate(point.inputs())
             ]
             made.append(GATES[point.op.name](*operands, **point.params))
-        sum([t.sum() for t in made]).backward()  # type: ignore[union-attr]
-        gradients = [tracer.value_of(t.grad) for t in leaves if t.grad is not None]
+        found = grad(sum([t.sum() for t in made]), [t for t in leaves if t.requires_grad], allow_unused=True)
+        gradients = [tracer.value_of(g) for g in found if g is not None]
     tracer.graph.outputs = gradients + [tracer.value_of(t) for t in made[:1]]
     return tracer.graph, arrays
 

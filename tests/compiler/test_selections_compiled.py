@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from compiled_calls import DTYPES, MACHINES, interpreted, native, numbers
+from compiled_calls import DTYPES, MACHINES, compiled, interpreted, native, numbers, program
 
 import chainrule as cr
 from chainrule.compiler.selection import selection
@@ -99,9 +99,18 @@ def test_additions_to_one_place_run_in_the_order_of_the_index() -> None:
     assert (first.item(), last.item()) == (1, 0)
 
 
+@pytest.mark.parametrize(("axis", "units"), [(0, 1), (1, 30), (2, 30 * 20)])
+def test_threads_share_only_places_that_all_differ(axis: int, units: int) -> None:
+    """Along the axis of the index several elements may go to one place."""
+    x = np.zeros((30, 20, 40))
+    graph = program("put_along", x, np.zeros(x.shape, np.int64), axis=axis, shape=(30, 20, 40))
+    (step,) = compiled(graph).plan.steps
+    assert step.kernels[-1][0].units == units
+
+
 def test_an_index_out_of_range_is_the_nearest_one() -> None:
     x = np.arange(5.0)
-    assert native("take", x, np.array([9, -9, 5, -6]), key=(None,)).tolist() == [4, 0, 4, 0]
+    assert native("take", x, np.array([9, -9, 5, -6, -1]), key=(None,)).tolist() == [4, 0, 4, 0, 4]
     assert native("put_add", np.ones(3), np.array([7, -7, 1]), key=(None,), shape=(3,)).tolist() == [1, 1, 1]
     assert native("scatter", x, np.array([99]), np.array([8.0]), axis=0).tolist() == [0, 1, 2, 3, 8]
 
@@ -148,14 +157,14 @@ def test_a_write_into_state_moves_nothing_else() -> None:
 
 
 def test_a_write_that_reads_its_own_state_sees_what_was_there_before() -> None:
-    state = cr.arange(6.0)
+    state = cr.arange(200.0)
 
     def shift() -> None:
         state[1:] = state[:-1]
 
     step = cr.compile(shift)
     step()
-    assert state.tolist() == [0, 0, 1, 2, 3, 4]
+    assert state.tolist() == [0, *range(199)]
 
 
 INDEXED: dict[str, Any] = {

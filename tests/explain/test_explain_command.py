@@ -39,7 +39,9 @@ def test_forms_and_languages(capsys: pytest.CaptureFixture[str], tmp_path: Path)
     assert r"\frac{" in printed(capsys, PROGRAM, *AT, "--latex")
     assert printed(capsys, PROGRAM, *AT, "--markdown").startswith("# Derivation")
     assert "反向传播" in printed(capsys, PROGRAM, *AT, "--lang", "zh")
-    assert "tr(" in printed(capsys, "z = W@x; L = sum(z**2)", "--at", "x=[1,2],W=[[1,2],[3,4]]", "--level", "differential")
+    assert "tr(" in printed(
+        capsys, "z = W@x; L = sum(z**2)", "--at", "x=[1,2],W=[[1,2],[3,4]]", "--level", "differential"
+    )
     printed(capsys, PROGRAM, *AT, "--html", str(tmp_path / "e.html"))
     assert (tmp_path / "e.html").read_text("utf-8").startswith("<!DOCTYPE html>")
 

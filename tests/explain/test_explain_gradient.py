@@ -1,9 +1,10 @@
-"""`explain.gradient`: its numbers are the engine's, its steps are the textbook's, and what cannot be explained is said."""
+"""`explain.gradient`: its numbers are the engine's, its steps the textbook's; what cannot be explained is said."""
 
 from __future__ import annotations
 
 import json
 import time
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ F64 = cr.float64
 def network(*sizes: int, activation: Any = nn.Sigmoid) -> nn.Sequential:
     cr.manual_seed(0)
     layers: list[nn.Module] = []
-    for fan_in, fan_out in zip(sizes, sizes[1:], strict=False):
+    for fan_in, fan_out in pairwise(sizes):
         layers += [nn.Linear(fan_in, fan_out, dtype=F64), activation()]
     return nn.Sequential(*layers[:-1])
 

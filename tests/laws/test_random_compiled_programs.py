@@ -121,7 +121,7 @@ def check(steps: Choices, dtype: type, environ: Any) -> None:
 
 
 @settings(
-    max_examples=25, deadline=None, derandomize=True,
+    max_examples=16, deadline=None, derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.function_scoped_fixture],
 )  # fmt: skip
 @given(steps=choices, dtype=st.sampled_from([np.float32, np.float64]))

@@ -1,4 +1,4 @@
-"""Programs read from graphs, turned to columns, taken element by element and moved: against the engine and by hand."""
+"""Programs read from graphs, turned to columns, taken element by element, and moved: against the engine and by hand."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_differential_is_the_change_along_a_short_secant(point: Point) -> None
     except UnsupportedError:
         pytest.skip("known only from the result back")
     h = 1e-6
-    ends = [evaluate(formula, {n: v + s * h * directions.get(n, 0) for n, v in values.items()}) for s in (1, -1)]
+    ends = [evaluate(formula, values | {n: values[n] + s * h * d for n, d in directions.items()}) for s in (1, -1)]
     secant = (ends[0] - ends[1]) / (2 * h)
     scale = max(np.abs(secant).max(initial=0.0), 1.0)
     np.testing.assert_allclose(np.broadcast_to(dy, secant.shape), secant, atol=1e-6 * scale, rtol=0)

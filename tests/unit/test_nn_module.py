@@ -379,3 +379,11 @@ def test_flatten_unflatten_and_identity_move_elements():
         nn.Unflatten("features", (2, 3))
     with pytest.raises(TypeError, match="tuple of ints"):
         nn.Unflatten(1, 3)
+
+
+def test_linear_takes_one_sample_without_an_axis_for_the_batch() -> None:
+    layer = nn.Linear(3, 2)
+    x = cr.rand(3)
+    np.testing.assert_array_equal(layer(x).detach().numpy(), layer(x.unsqueeze(0)).detach().numpy()[0])
+    with pytest.raises(RuntimeError, match="has 4 features"):
+        layer(cr.rand(4))

@@ -174,6 +174,11 @@ def _checked(name: str, sides: list[float], change: float) -> float:
     return max(spread, secant / max(scale, 1.0))
 
 
+def is_one(formula: Expression) -> bool:
+    """True for a formula of one element."""
+    return all(n == 1 for n in formula.shape)
+
+
 def _as_trace(run: Run, words: Words, statement: Statement) -> list[Step]:
     """A squared error by the trace trick: l = c tr(e^T e), so dl = c tr(de^T e + e^T de) = 2 c tr(e^T de)."""
     formula, number = simplified(statement.formula), Number(1)
@@ -183,11 +188,11 @@ def _as_trace(run: Run, words: Words, statement: Statement) -> list[Step]:
     if is_call(formula, "mse_loss") and not formula.shape:
         a, b = formula.parts
         formula = call("mean", call("square", a - b))
-    if is_call(formula, "mean") and not formula.shape:
+    if is_call(formula, "mean") and is_one(formula):
         (x,) = formula.parts
         number = simplified(call("div", number, int(np.prod(x.shape))))  # type: ignore[assignment]
         formula = call("sum", x)
-    if not (is_call(formula, "sum") and not formula.shape and isinstance(number, Number)):
+    if not (is_call(formula, "sum") and is_one(formula) and isinstance(number, Number)):
         return []
     (square,) = formula.parts
     power = is_call(square, "pow") and isinstance(square.parts[1], Number) and square.parts[1].value == 2

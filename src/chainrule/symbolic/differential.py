@@ -15,6 +15,9 @@ from chainrule.symbolic.differentiate import contributions, has_slope, slope_of
 from chainrule.symbolic.expression import Call, Expression, Formulas, Number, Symbol, call, replaced, symbols
 from chainrule.symbolic.simplify import simplified
 
+MULTILINEAR = frozenset(("contraction", "movement", "reduction", "selection"))
+"""The kinds whose operators are linear in an input whose rule reads neither it nor the result; others may be affine."""
+
 
 def differential(formula: Expression, moves: Mapping[str, Expression], result: Symbol | None = None) -> Expression:
     """How a formula moves when these symbols do.
@@ -52,8 +55,17 @@ def _moved(formula: Expression, moves: Mapping[str, Expression], result: Express
 
 def _groups(formula: Call, live: list[int]) -> list[int]:
     """The inputs whose movements are taken one by one; the variadic ones of a joining operator count once."""
-    joins = formula.op.variadic and formula.op.kind.name == "movement"
+    joins = formula.op.variadic and "operands" not in formula.op.rules[0].reads if formula.op.rules else False
     return live[:1] if joins else live
+
+
+def _beside(formula: Call, place: int, moving: str, read: tuple[str, ...]) -> Expression | None:
+    """What another input is while one moves: itself where it multiplies, 0 or nothing where it is added."""
+    op, x = formula.op, formula.inputs[place]
+    name = input_name(op, place)
+    if x is None or name in read or name not in op.differentiable_inputs:
+        return x
+    return None if name in op.optional else Number(0.0, x.shape)
 
 
 def _through(formula: Call, place: int, inner: list[Expression | None], result: Expression) -> Expression:
@@ -66,23 +78,29 @@ def _through(formula: Call, place: int, inner: list[Expression | None], result: 
             return slope_of(op, formula.parts[0], params, result) * dx
         stretched = dx if dx.shape == formula.shape else call("broadcast_to", dx, shape=formula.shape)
         return contributions(formula, stretched, [place], result)[place]
-    if op.variadic and op.kind.name == "movement":
-        zero = [Number(0.0, x.shape) if x is not None else None for x in formula.inputs]
-        return call(op.name, *[inner[i] or zero[i] for i in range(len(inner))], **params)
     name = input_name(op, place)
-    if op.rules and name in op.differentiable_inputs and op.is_linear_in(name):
-        if name in op.optional:  # a bias, which is added as it is
-            return call("broadcast_to", dx, shape=formula.shape)
-        others = [None if input_name(op, i) in op.optional else x for i, x in enumerate(formula.inputs)]
+    rule = next((rule for rule in op.rules if name in rule.serves), None)
+    linear = rule is not None and op.is_linear_in(name) and name not in op.optional and not params.get("value")
+    if op.kind.name in MULTILINEAR and rule is not None and linear:
+        others = [_beside(formula, i, name, rule.reads) for i in range(len(inner))]
+        if op.variadic:
+            return call(op.name, *[x if dx is None else dx for x, dx in zip(others, inner, strict=True)], **params)
         return call(op.name, *[dx if i == place else x for i, x in enumerate(others)], **params)
-    if op.primitive:
+    if op.primitive or params.get("value"):  # pad with a value other than 0 is no linear map
         raise UnsupportedError(f"the differential of {op.name} is known only from its result back")
     body: Callable[..., Any] = op.definition
-    stand_ins = [
-        x if i != place or x is None else Symbol("<x>", x.shape, x.dtype) for i, x in enumerate(formula.inputs)
-    ]
-    plain = [x.plain if isinstance(x, Number) and not x.shape else x for x in stand_ins]
     x = formula.inputs[place]
     assert x is not None
-    written = _moved(body(Formulas, *plain, **params), {"<x>": dx}, result)
-    return Number(0, formula.shape) if written is None else replaced(written, {"<x>": x})
+    held = Symbol(_unused(formula), x.shape, x.dtype)
+    inputs = [held if i == place else one for i, one in enumerate(formula.inputs)]
+    plain = [one.plain if isinstance(one, Number) and not one.shape else one for one in inputs]
+    written = _moved(body(Formulas, *plain, **params), {held.name: dx}, result)
+    return Number(0, formula.shape) if written is None else replaced(written, {held.name: x})
+
+
+def _unused(formula: Expression) -> str:
+    """A name that is not in a formula, which may have been written out inside another one."""
+    known, name = symbols(formula), "<x>"
+    while name in known:
+        name += "'"
+    return name

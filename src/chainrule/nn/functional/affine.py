@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from chainrule.errors import ShapeError
 from chainrule.tensor.dispatch import GATES
 from chainrule.tensor.tensor import Tensor
 
@@ -10,7 +11,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x W^T + b over the last axis.
 
     Args:
-        input: (..., in_features).
+        input: (..., in_features); one sample may come without an axis for the batch.
         weight: (out_features, in_features).
         bias: (out_features,).
 
@@ -21,4 +22,9 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         ShapeError: for sizes that differ.
         DTypeError: for different element types.
     """
-    return GATES["linear"](input, weight, bias)
+    try:
+        return GATES["linear"](input, weight, bias)
+    except ShapeError:
+        if not isinstance(input, Tensor) or input.ndim != 1:
+            raise
+    return GATES["linear"](input.unsqueeze(0), weight, bias).squeeze(0)  # a sample alone: rare, so asked last

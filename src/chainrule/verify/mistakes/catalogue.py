@@ -192,6 +192,21 @@ MISTAKES: tuple[Mistake, ...] = (
         example(BATCH, "dL/db2 = dL/dZ2"), sums.missing_sum_over_the_batch, common=True,
     ),
     _mistake(
+        "missing sum over time", "漏掉对时间求和",
+        ("A parameter that every time step uses receives the gradient of some steps alone.",
+         "每个时间步都使用的参数只得到部分时间步的梯度。"),
+        "(dL/dh3 * (1 - h3**2)) @ x3.T", "the sum of this over all time steps", ("one term of the sum", "只有求和中的一项"),
+        ("Add the contributions of all time steps.", "把所有时间步的贡献相加。"),
+        example(RECURRENCE, "dL/dU = (dL/dh3 * (1 - h3**2)) @ x3.T"), routes.missing_sum_over_time, common=True,
+    ),
+    _mistake(
+        "overwritten instead of added", "覆盖而不是累加",
+        ("Of several contributions to a gradient, some are lost: = for +=.", "梯度的若干贡献丢失：写成了 = 而不是 +=。"),
+        "W.T @ dL/dz", "dL/dy + W.T @ dL/dz", ("one route's share", "只有一条路径的贡献"),
+        ("A quantity used twice receives from both uses: add them.", "被使用两次的量从两处得到梯度：相加。"),
+        example(RESIDUAL, "dL/da = W.T @ dL/dz"), routes.overwritten_instead_of_added, common=True,
+    ),
+    _mistake(
         "missing sum over neurons", "漏掉对神经元求和",
         ("One neuron of the next layer is taken for all of them.", "只取了下一层的一个神经元。"),
         "W2[0, :].T * dL/dz2[0]", "W2.T @ dL/dz2", ("one term of the sum", "只有求和中的一项"),
@@ -207,21 +222,6 @@ MISTAKES: tuple[Mistake, ...] = (
         ("Stretching forward is a sum backward: the gradient has the shape of the quantity.",
          "前向广播，反向求和：梯度与该量同形。"),
         example(SCALE, "dL/dg = dL/dy * x"), sums.missing_sum_over_a_broadcast_axis,
-    ),
-    _mistake(
-        "missing sum over time", "漏掉对时间求和",
-        ("A parameter that every time step uses receives the gradient of some steps alone.",
-         "每个时间步都使用的参数只得到部分时间步的梯度。"),
-        "(dL/dh3 * (1 - h3**2)) @ x3.T", "the sum of this over all time steps", ("one term of the sum", "只有求和中的一项"),
-        ("Add the contributions of all time steps.", "把所有时间步的贡献相加。"),
-        example(RECURRENCE, "dL/dU = (dL/dh3 * (1 - h3**2)) @ x3.T"), routes.missing_sum_over_time, common=True,
-    ),
-    _mistake(
-        "overwritten instead of added", "覆盖而不是累加",
-        ("Of several contributions to a gradient, some are lost: = for +=.", "梯度的若干贡献丢失：写成了 = 而不是 +=。"),
-        "W.T @ dL/dz", "dL/dy + W.T @ dL/dz", ("one route's share", "只有一条路径的贡献"),
-        ("A quantity used twice receives from both uses: add them.", "被使用两次的量从两处得到梯度：相加。"),
-        example(RESIDUAL, "dL/da = W.T @ dL/dz"), routes.overwritten_instead_of_added, common=True,
     ),
     _mistake(
         "double counting", "重复计算",
@@ -323,6 +323,13 @@ MISTAKES: tuple[Mistake, ...] = (
     ),
     # ---- signs, factors, numbers -----------------------------------------------------------------------------------------
     _mistake(
+        "derivative of the wrong quantity", "用了别的量的导数",
+        ("The upstream derivative is that of another quantity, or of another layer.", "上游导数是另一个量或另一层的导数。"),
+        "dL/dz3 @ x.T", "dL/dz1 @ x.T", "dL/dz3 / dL/dz1",
+        ("The chain starts at what reads the quantity: dL/dW1 at dL/dz1.", "链从读取该量的量开始：dL/dW1 从 dL/dz1 开始。"),
+        example(SQUARE, "dL/dW1 = dL/dz3 @ x.T"), symbols.derivative_of_the_wrong_quantity,
+    ),
+    _mistake(
         "wrong sign", "符号错误",
         ("Minus for plus, or plus for minus.", "正负号写反。"),
         "t - a2", "a2 - t", "-1",
@@ -399,7 +406,7 @@ MISTAKES: tuple[Mistake, ...] = (
          "反向传播在输出处从 1 开始，漏了损失的导数。"),
         "sigmoid'(z2)", "(a2 - t) * sigmoid'(z2)", "1/(a - t)",
         ("Start at the loss: dL/da is the first factor.", "从损失开始：第一个因子是 dL/da。"),
-        example(ONE_SAMPLE, "dL/da2 = a2 / a2"), factors.loss_derivative_forgotten,
+        example(ONE_SAMPLE, "dL/dz2 = sigmoid'(z2)"), factors.loss_derivative_forgotten,
     ),
     _mistake(
         "loss for its derivative", "用损失代替损失的导数",
@@ -414,13 +421,6 @@ MISTAKES: tuple[Mistake, ...] = (
         "a2", "a2 - t", "a/(a - t)",
         ("The derivative of a product has two terms; that of a difference keeps both.", "乘积的导数有两项；差的两项都保留。"),
         example(ONE_SAMPLE, "dL/da2 = a2"), factors.dropped_term,
-    ),
-    _mistake(
-        "derivative of the wrong quantity", "用了别的量的导数",
-        ("The upstream derivative is that of another quantity, or of another layer.", "上游导数是另一个量或另一层的导数。"),
-        "dL/dz3 @ x.T", "dL/dz1 @ x.T", "dL/dz3 / dL/dz1",
-        ("The chain starts at what reads the quantity: dL/dW1 at dL/dz1.", "链从读取该量的量开始：dL/dW1 从 dL/dz1 开始。"),
-        example(SQUARE, "dL/dW1 = dL/dz3 @ x.T"), symbols.derivative_of_the_wrong_quantity,
     ),
     _mistake(
         "factor counted twice", "因子重复",

@@ -141,7 +141,7 @@ def explain_error(
         pattern = pattern_of(search.network, claimed, search.right, draws, tolerance)
         if pattern.kind == "not finite":
             return Diagnosis(tuple(search.ranked(search.repairs())), False, pattern)
-        matches, exhausted = search.singles() or search.repairs(), True
+        matches, exhausted = [*search.repairs(), *search.singles()], True
         if not matches:
             matches, exhausted = search.pairs()
         ranked = search.ranked(matches)
@@ -184,6 +184,8 @@ class _Search:
                 fitted = self._with_unknown(slip, unknown)
                 found += [Match((fitted,))] if fitted else []
                 continue
+            if isinstance(slip.instead, Symbol) and self.vanishes(slip.instead):
+                continue  # what is 0 makes anything 0, by chance
             key = (slip.quantity, slip.mutated)
             if key not in seen:
                 seen[key] = self._fits({slip.quantity: slip.mutated}, keep=slip)
@@ -196,7 +198,8 @@ class _Search:
         if self.spelling is None or not any(right.any() for right in self.right):  # anything dead is 0
             return []
         first = self.draws[self._order[0]]
-        bench = Bench(self.network, self.name, first, self.tolerance)
+        wanted = tuple([s for s in self.network.above(self.name) if not self.vanishes(s)])
+        bench = Bench(self.network, wanted, first, self.tolerance)
         found, seen = [], set[Expression]()
         for site in sites(self.spelling, self.name, self.network):
             for name, instead in bench.repairs(site):
@@ -239,6 +242,10 @@ class _Search:
         found = [self._value({s.quantity: s.mutated for s in m.slips}, values, {}) for m in matches]
         return any(a is None or b is None or not agree(a, b, self.tolerance) for a, b in pairwise(found))
 
+    def vanishes(self, symbol: Symbol) -> bool:
+        """True for a quantity that is 0 on every draw, such as what a dead unit passes on."""
+        return all(symbol.name in draw and not np.any(draw[symbol.name]) for draw in self.draws)
+
     def ranked(self, matches: Sequence[Match]) -> list[Match]:
         """One match for each name: the simplest first, then the one nearest to the claim's spelling."""
 
@@ -251,17 +258,33 @@ class _Search:
         return list(best.values())
 
     def _distance(self, match: Match) -> int:
-        """How many symbols and numbers of the claim's spelling the mutated derivation lacks or has in excess."""
-        if self.spelling is None:
-            return 0
+        """How many symbols of the claim's spelling the mutated derivation lacks or has in excess.
+
+        A number before the whole says nothing of the spelling. A mended claim costs as much as one symbol: a
+        mutation of the right step that is spelled like the claim is the better explanation.
+        """
         slip = match.slips[-1]
+        if self.spelling is None or _is_multiple(slip.instead, slip.place):
+            return 0
+        if slip.mutated is self.spelling:
+            return 1
         mutated = slip.mutated
         if slip.quantity != self.name:
             derivation = self.network.derivation
             whole = derivation.inlined(self.name, {*self.known, slip.quantity})
             mutated = replaced(whole, {derivation.named(slip.quantity).name: mutated})
-        written, made = _leaves(self.spelling), _leaves(simplified(mutated))
+        written, made = self._leaves(self.spelling), self._leaves(simplified(mutated))
         return sum(((written - made) + (made - written)).values())
+
+    def _leaves(self, f: Expression) -> Counter[str]:
+        """The quantities that a formula reads, and how often; f(z) counts as a where the program has a = f(z)."""
+        if isinstance(f, Slope):
+            return self._leaves(f.formula)
+        if isinstance(f, Call) and len(f.parts) == 1:
+            f = self.network.result(f.op, f.parts[0], f.params)
+        if isinstance(f, Symbol):
+            return Counter([f.name])
+        return sum((self._leaves(part) for part in f.parts), Counter[str]())
 
     # ---- what is tried ----------------------------------------------------------------------------------
 
@@ -482,12 +505,3 @@ def _with(site: Site, instead: Expression) -> Expression | None:
         return site.with_instead(instead)
     except ChainruleError:
         return None
-
-
-def _leaves(f: Expression) -> Counter[str]:
-    """The symbols and numbers of a formula, and how often each stands in it."""
-    if isinstance(f, Slope):
-        return _leaves(f.formula)
-    if isinstance(f, Symbol | Number):
-        return Counter([f.name if isinstance(f, Symbol) else str(f.value)])
-    return sum((_leaves(part) for part in f.parts), Counter[str]())

@@ -180,8 +180,8 @@ class Network:
         forward = [s for n, s in self.program.symbols.items() if s.dtype.is_floating_point and n != self.program.loss]
         return (*forward, *[self.derivation.named(s.name) for s in forward if s.name in self.program.reaching])
 
-    def above(self, name: str) -> frozenset[str]:
-        """Every symbol that the right derivation of dL/dNAME reads, down to the loss."""
+    def above(self, name: str) -> tuple[Symbol, ...]:
+        """Every quantity of a float type that the right derivation of dL/dNAME reads, down to the loss."""
         found: set[str] = set()
         waiting = [name]
         prefix = f"d{self.program.loss}/d"
@@ -190,11 +190,15 @@ class Network:
                 if read not in found:
                     found.add(read)
                     waiting += [read.removeprefix(prefix)] if read.startswith(prefix) else []
-        return frozenset(found)
+        return tuple([s for s in self.quantities if s.name in found])
 
     def is_derivative(self, symbol: Symbol) -> bool:
         """True for dL/dNAME."""
         return symbol.name.startswith(f"d{self.program.loss}/d")
+
+    def quantity(self, derivative: Symbol) -> str:
+        """NAME of dL/dNAME."""
+        return derivative.name.removeprefix(f"d{self.program.loss}/d")
 
     def mentions_derivatives(self, formula: Expression) -> bool:
         """True if the formula reads a dL/dNAME."""

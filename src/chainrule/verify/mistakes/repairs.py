@@ -31,18 +31,19 @@ Repair = tuple[str, Expression]
 
 @dataclass(frozen=True)
 class Bench:
-    """Where claims are mended: the network, and the values on one draw by which slopes are recognised."""
+    """Where claims are mended.
+
+    Attributes:
+        network: the right derivation.
+        wanted: the quantities that the right derivation reads: others cannot make a claim right but by chance.
+        values: those of one draw, by which slopes are recognised.
+        tolerance: relative to the largest element.
+    """
 
     network: Network
-    name: str
+    wanted: tuple[Symbol, ...]
     values: Values
     tolerance: float
-
-    @cached_property
-    def wanted(self) -> tuple[Symbol, ...]:
-        """The quantities that the right derivation reads: others cannot make a claim right but by chance."""
-        above = self.network.above(self.name)
-        return tuple([s for s in self.network.quantities if s.name in above])
 
     def repairs(self, site: Site) -> Iterator[Repair]:
         """Every change at a place, by the name of the mistake that it takes back."""
@@ -164,6 +165,8 @@ class Bench:
             yield "wrong sign", f.parts[0] + f.parts[1]
         elif is_call(f, "add"):
             yield "wrong sign", f.parts[0] - f.parts[1]
+        if is_call(f, "sub") and isinstance(f.parts[0], Number):
+            yield "wrong sign", -f.parts[0].value - f.parts[1]
 
     def _number(self, site: Site) -> Iterator[Repair]:
         """A number at one term of several; that of a whole claim is found from the right step."""

@@ -41,9 +41,12 @@ def at_the_wrong_layer(site: Site) -> Iterator[Mutation]:
     """sigma'(z) of another layer, by that layer's function or by this one's."""
     f = site.formula
     if isinstance(f, Slope):
+        own = site.network.result(f.op, f.at, f.params)
         for a in site.network.activations:
             if a.at != f.at:
                 yield Mutation(a.slope)
+                if isinstance(own, Symbol):
+                    yield Mutation(replaced(f.formula, {own.name: a.symbol}))
         for z in site.network.before.values():
             if z != f.at:
                 yield Mutation(slope_of(f.op, z, dict(f.params)))

@@ -117,7 +117,11 @@ def _own_activation(network: Network, s: Symbol, other: Symbol) -> bool:
 
 
 def _another_derivative(network: Network, s: Symbol, other: Symbol) -> bool:
-    return network.is_derivative(s) and network.is_derivative(other)
+    """dL/da for dL/dz with a = f(z) is a factor dropped instead."""
+    if not (network.is_derivative(s) and network.is_derivative(other)):
+        return False
+    before = network.before.get(network.quantity(other))
+    return before is None or before.name != network.quantity(s)
 
 
 def _another_weight(network: Network, s: Symbol, other: Symbol) -> bool:
