@@ -225,6 +225,7 @@ if TYPE_CHECKING:
         backends,
         cuda,
         data,
+        diagnose,
         explain,
         interop,
         nn,
@@ -313,6 +314,7 @@ __all__ = [
     "default_generator",
     "device",
     "diag",
+    "diagnose",
     "diagonal",
     "dist",
     "div",
@@ -545,8 +547,8 @@ LongTensor = legacy_type("LongTensor", int64)
 ShortTensor = legacy_type("ShortTensor", int16)
 
 _LATE_MODULES = frozenset(
-    ("accelerator", "autograd", "backends", "cuda", "data", "explain", "interop", "nn", "optim", "random", "utils",
-     "verify")
+    ("accelerator", "autograd", "backends", "cuda", "data", "diagnose", "explain", "interop", "nn", "optim", "random",
+     "utils", "verify")
 )  # fmt: skip
 _LATE_NAMES = {
     "compile": "chainrule.compiler.compile", "get_num_threads": "chainrule.compiler.threads",

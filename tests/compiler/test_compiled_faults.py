@@ -300,6 +300,7 @@ w, step, count = parts()
 compiled = cr.compile(step)
 compiled.epochs((x,), 4, shuffle=False)
 warm = int(count.item())
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent in the background may have it ignored
 threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
 began = time.perf_counter()
 try:

@@ -553,3 +553,12 @@ def test_the_gradient_of_a_parameter_updated_by_another_is_that_of_before() -> N
         np.testing.assert_allclose(compiled().item(), eager().item(), rtol=1e-6)
         for p, q in zip(*parts, strict=True):
             np.testing.assert_allclose(q.detach().numpy(), p.detach().numpy(), rtol=1e-6)
+
+
+def test_what_the_function_makes_of_numbers_is_made_anew_at_each_call() -> None:
+    written = cr.compile(lambda x: cr.zeros(2).add_(x))
+    assert written(cr.ones(2)).tolist() == [1, 1]
+    assert written(3 * cr.ones(2)).tolist() == [3, 3]
+    beside = cr.compile(lambda x: (x + 1, cr.zeros(2)))
+    beside(cr.ones(2))[1].add_(5)
+    assert beside(cr.ones(2))[1].tolist() == [0, 0]

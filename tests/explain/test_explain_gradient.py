@@ -133,6 +133,17 @@ def test_cross_entropy_gives_softmax_minus_truth(labels: bool) -> None:
     assert "−" in e["dell/dz3"].formula
 
 
+@pytest.mark.parametrize("convention", ["article1", "pytorch"])
+def test_softmax_runs_over_the_classes_in_rows_and_in_columns(convention: str) -> None:
+    model = nn.Sequential(*network(3, 4, 3), nn.Softmax(dim=1))
+    x, y = data(5, 3, 3)
+    loss = F.mse_loss(model(x), y)
+    e = cr.explain.gradient(loss, model[2].weight, convention=convention)
+    loss.backward()
+    found = next(s.value for s in e.steps if s.symbol in ("dell/dW3", "dL/dW2"))
+    np.testing.assert_allclose(found, model[2].weight.grad.numpy(), rtol=1e-12)
+
+
 def test_dropout_is_explained_with_the_mask_that_was_drawn() -> None:
     model = network(3, 4, 2)
     x, y = data(5, 3, 2)

@@ -198,6 +198,8 @@ class _Outputs:
         for i, placeholder in enumerate(self.placeholders):
             if x is placeholder:
                 return Result("argument", i)
+        if self.tracer.is_created(x):  # each call makes one of its own
+            self.tracer.value_of(x)
         value: Any = x.value
         if not isinstance(value, Symbol) or self.tracer.is_outside(x):
             return Result("object", item=x)

@@ -299,7 +299,11 @@ class Tracer:
 
     def is_outside(self, tensor: Tensor) -> bool:
         """True for a Tensor that was there before the program."""
-        return any(tensor is holder for holder, _ in self._swapped)
+        return any(tensor is holder and id(array) not in self._created for holder, array in self._swapped)
+
+    def is_created(self, tensor: Tensor) -> bool:
+        """True for a Tensor that the program made of numbers, and that nothing has read or written since."""
+        return id(tensor.value) in self._created
 
     def _refuse_outside_graph(self, x: Tensor) -> None:
         """A gradient cannot go on through what was computed outside: it would be recorded once, not at each call."""

@@ -66,6 +66,12 @@ class Run:
     gradients: Mapping[str, Array | None]
     frozen: frozenset[str]
 
+    @property
+    def root(self) -> Node:
+        """The loss's node."""
+        assert isinstance(self.loss.edge, Node)
+        return self.loss.edge
+
     def path(self, node: Node) -> str:
         """The module that made a node: the innermost one; "" for the model itself and for the loss."""
         return next((call.path for call in self._calls_from(node.order) if call.start < node.order), "")
@@ -93,13 +99,13 @@ def untouched_generators(*owners: Any) -> Iterator[None]:
     for owner in owners:
         ours += [g for g in vars(owner).values() if isinstance(g, Generator)] if hasattr(owner, "__dict__") else []
     states = [(g, g.key, g.counter) for g in ours]
-    numpys, pythons = np.random.get_state(), random.getstate()  # noqa: NPY002 - the user's data may draw from it
+    numpys, pythons = np.random.get_state(), random.getstate()
     try:
         yield
     finally:
         for g, key, counter in states:
             g.key, g.counter = key, counter
-        np.random.set_state(numpys)  # noqa: NPY002
+        np.random.set_state(numpys)
         random.setstate(pythons)
 
 

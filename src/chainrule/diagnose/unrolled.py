@@ -105,11 +105,11 @@ def sent(graph: Graph, node: Node, to: Edge) -> Array:
 
 
 def _reads_data(node: Node) -> bool:
-    """True if an input without an edge is an array of several elements, or nobody knows."""
+    """True if an input without an edge is an array with axes, or nobody knows."""
     if node.kept is None:
         return True
     for value, need in zip(node.kept.inputs, node.plan.needs, strict=True):
-        if not need and isinstance(value, np.ndarray) and value.size > 1:
+        if not need and isinstance(value, np.ndarray) and value.ndim > 0:
             return True
     return False
 

@@ -11,7 +11,7 @@ from chainrule.ops.maths import Maths, Value
 POINTS = [-2.0, -0.5, 0.25, 0.5, 2.0]
 
 
-@elementwise(symbol=r"\sigma", result="float", source="Bishop 2006, eq. 4.59")
+@elementwise(symbol=r"\sigma", result="float", source="Bishop 2006, eq. 4.59", lipschitz=0.25)
 def sigmoid(m: Maths, x: Value) -> Value:
     """Logistic function 1 / (1 + e^-x): the probability whose log-odds are x."""
     return 1 / (1 + m.exp(-x))
@@ -32,7 +32,7 @@ sigmoid.cases([*POINTS, 0.0])
 sigmoid.cases([-700.0, -100.0, -16.0, 16.0, 700.0], tag="extreme")
 
 
-@elementwise(result="float")
+@elementwise(result="float", lipschitz=1.0)
 def logsigmoid(m: Maths, x: Value) -> Value:
     """log sigmoid(x) = -log(1 + e^-x)."""
     return -m.log(1 + m.exp(-x))
@@ -48,7 +48,7 @@ logsigmoid.cases([*POINTS, 0.0])
 logsigmoid.cases([-700.0, 30.0], tag="extreme")
 
 
-@elementwise(takes="number", symbol=r"\operatorname{ReLU}", source="Nair and Hinton 2010")
+@elementwise(takes="number", symbol=r"\operatorname{ReLU}", source="Nair and Hinton 2010", lipschitz=1.0)
 def relu(m: Maths, x: Value) -> Value:
     """max(x, 0); the slope at 0 is 0."""
     return m.maximum(x, 0)
@@ -63,7 +63,7 @@ relu.cases(POINTS)
 relu.cases([0.0, -0.0], tag="kink")
 
 
-@elementwise(takes="float")
+@elementwise(takes="float", lipschitz=1.0)
 def hardtanh(m: Maths, x: Value, *, min_val: float = -1.0, max_val: float = 1.0) -> Value:
     """x cut to [min_val, max_val]; the slope at both ends is 0."""
     return m.minimum(m.maximum(x, min_val), max_val)
@@ -78,7 +78,7 @@ hardtanh.cases([-2.0, -0.5, 0.5, 3.0], ([-2.0, 0.7, 3.0], {"min_val": -1.5, "max
 hardtanh.cases([-1.0, 1.0], tag="kink")
 
 
-@elementwise(takes="number", source="Krizhevsky 2010")
+@elementwise(takes="number", source="Krizhevsky 2010", lipschitz=1.0)
 def relu6(m: Maths, x: Value) -> Value:
     """min(max(x, 0), 6)."""
     return m.minimum(m.maximum(x, 0), 6)
@@ -89,7 +89,9 @@ relu6.cases([-2.0, 0.5, 5.0, 7.0])
 relu6.cases([0.0, 6.0], tag="kink")
 
 
-@elementwise(takes="float", source="Maas, Hannun and Ng 2013")
+@elementwise(
+    takes="float", source="Maas, Hannun and Ng 2013", lipschitz=lambda negative_slope: max(1.0, abs(negative_slope))
+)
 def leaky_relu(m: Maths, x: Value, *, negative_slope: float = 0.01) -> Value:
     """x for x > 0, else negative_slope x; the slope at 0 is negative_slope."""
     return m.where(x > 0, x, negative_slope * x)
@@ -116,7 +118,9 @@ prelu.cases((POINTS, [0.25]), ([[-1.0, 2.0], [-3.0, 0.5]], [0.25, 0.5]))
 prelu.cases(([0.0], [0.25]), tag="kink")
 
 
-@elementwise(result="float", source="Clevert, Unterthiner and Hochreiter 2016")
+@elementwise(
+    result="float", source="Clevert, Unterthiner and Hochreiter 2016", lipschitz=lambda alpha: max(1.0, abs(alpha))
+)
 def elu(m: Maths, x: Value, *, alpha: float = 1.0) -> Value:
     """x for x > 0, else alpha (e^x - 1)."""
     return m.where(x > 0, x, alpha * m.expm1(m.minimum(x, 0)))
@@ -135,7 +139,7 @@ SELU_ALPHA = 1.6732632423543772848170429916717
 SELU_SCALE = 1.0507009873554804934193349852946
 
 
-@elementwise(result="float", source="Klambauer et al. 2017")
+@elementwise(result="float", source="Klambauer et al. 2017", lipschitz=SELU_SCALE * SELU_ALPHA)
 def selu(m: Maths, x: Value) -> Value:
     """scale (x for x > 0, else alpha (e^x - 1)), with the constants that keep mean 0 and variance 1."""
     return SELU_SCALE * m.where(x > 0, x, SELU_ALPHA * m.expm1(m.minimum(x, 0)))
@@ -151,7 +155,7 @@ selu.cases([-700.0, -1e-10, 700.0], tag="extreme")
 selu.cases([0.0], tag="kink")
 
 
-@elementwise(result="float", source="Hendrycks and Gimpel 2016")
+@elementwise(result="float", source="Hendrycks and Gimpel 2016", lipschitz=1.1289041451851548)
 def gelu(m: Maths, x: Value) -> Value:
     """x Phi(x), with Phi the normal distribution function."""
     return 0.5 * x * (1 + m.erf(x * sqrt(0.5)))
@@ -166,7 +170,7 @@ gelu.cases([*POINTS, 0.0])
 gelu.cases([-30.0, 30.0], tag="extreme")
 
 
-@elementwise(result="float", source="Hendrycks and Gimpel 2016")
+@elementwise(result="float", source="Hendrycks and Gimpel 2016", lipschitz=1.1289930686587718)
 def gelu_tanh(m: Maths, x: Value) -> Value:
     """gelu with Phi(x) replaced by (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2."""
     return 0.5 * x * (1 + m.tanh(sqrt(2 / pi) * (x + 0.044715 * x * x * x)))
@@ -183,7 +187,7 @@ gelu_tanh.cases([*POINTS, 0.0])
 gelu_tanh.cases([-30.0, 30.0], tag="extreme")
 
 
-@elementwise(result="float", source="Elfwing, Uchibe and Doya 2018")
+@elementwise(result="float", source="Elfwing, Uchibe and Doya 2018", lipschitz=1.0998393201288669)
 def silu(m: Maths, x: Value) -> Value:
     """x sigmoid(x), also called swish."""
     return x * m.sigmoid(x)
@@ -199,7 +203,7 @@ silu.cases([*POINTS, 0.0])
 silu.cases([-700.0, 700.0], tag="extreme")
 
 
-@elementwise(result="float")
+@elementwise(result="float", lipschitz=1.0)
 def softplus(m: Maths, x: Value, *, beta: float = 1.0, threshold: float = 20.0) -> Value:
     """log(1 + e^(beta x)) / beta, and x itself where beta x > threshold."""
     return m.where(beta * x > threshold, x, m.log(1 + m.exp(beta * x)) / beta)
@@ -221,7 +225,7 @@ softplus.cases([*POINTS, 0.0], ([-3.0, 1.0, 15.0], {"beta": 2.0, "threshold": 20
 softplus.cases([-700.0, 19.0, 700.0], tag="extreme")
 
 
-@elementwise(result="float", source="Misra 2019")
+@elementwise(result="float", source="Misra 2019", lipschitz=1.0884981612517279)
 def mish(m: Maths, x: Value) -> Value:
     """x tanh(log(1 + e^x))."""
     return x * m.tanh(m.softplus(x))
@@ -237,7 +241,7 @@ mish.cases([*POINTS, 0.0])
 mish.cases([-700.0, -30.0, 30.0, 700.0], tag="extreme")
 
 
-@elementwise(result="float")
+@elementwise(result="float", lipschitz=1.0)
 def softsign(m: Maths, x: Value) -> Value:
     """x / (1 + |x|)."""
     return x / (1 + m.abs(x))
@@ -253,7 +257,7 @@ softsign.cases([-1e100, 1e-100, 1e100], tag="extreme")
 softsign.cases([0.0], tag="kink")
 
 
-@elementwise(takes="float", source="Courbariaux, Bengio and David 2015")
+@elementwise(takes="float", source="Courbariaux, Bengio and David 2015", lipschitz=1 / 6)
 def hardsigmoid(m: Maths, x: Value) -> Value:
     """min(max(x + 3, 0), 6) / 6."""
     return m.minimum(m.maximum(x + 3, 0), 6) / 6
@@ -264,7 +268,7 @@ hardsigmoid.cases([-4.0, -1.0, 0.5, 5.0])
 hardsigmoid.cases([-3.0, 3.0], tag="kink")
 
 
-@elementwise(takes="float", source="Howard et al. 2019")
+@elementwise(takes="float", source="Howard et al. 2019", lipschitz=1.5)
 def hardswish(m: Maths, x: Value) -> Value:
     """x min(max(x + 3, 0), 6) / 6."""
     return x * m.minimum(m.maximum(x + 3, 0), 6) / 6

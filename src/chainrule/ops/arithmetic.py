@@ -232,7 +232,7 @@ log10.cases([0.25, 1.5, 9.5])
 # ---- absolute value, rounding ------------------------------------------------------------------------------
 
 
-@elementwise.primitive
+@elementwise.primitive(lipschitz=1.0)
 def abs_(m: Maths, x: Value) -> Value:
     """|x|; the slope at 0 is 0."""
     return m.abs(x)
@@ -288,7 +288,7 @@ for step in (sign, floor, ceil, round_, trunc):
 # ---- trigonometry ------------------------------------------------------------------------------------------
 
 
-@elementwise.primitive(result="float", symbol=r"\sin")
+@elementwise.primitive(result="float", symbol=r"\sin", lipschitz=1.0)
 def sin(m: Maths, x: Value) -> Value:
     """The sine of x in radians."""
     return m.sin(x)
@@ -298,7 +298,7 @@ sin.derivative("x")(lambda m, x: m.cos(x))
 sin.cases([-2.0, 0.0, 0.5, 4.0])
 
 
-@elementwise.primitive(result="float", symbol=r"\cos")
+@elementwise.primitive(result="float", symbol=r"\cos", lipschitz=1.0)
 def cos(m: Maths, x: Value) -> Value:
     """The cosine of x in radians."""
     return m.cos(x)
@@ -338,7 +338,7 @@ acos.derivative("x")(lambda m, x: -m.rsqrt((1 - x) * (1 + x)))
 acos.cases([-0.75, 0.0, 0.5])
 
 
-@elementwise.primitive(result="float")
+@elementwise.primitive(result="float", lipschitz=1.0)
 def atan(m: Maths, x: Value) -> Value:
     """The angle in (-pi/2, pi/2) whose tangent is x."""
     return m.atan(x)
@@ -389,7 +389,7 @@ cosh.cases([-2.0, 0.0, 0.5])
 cosh.cases([-700.0, 700.0], tag="extreme")
 
 
-@elementwise.primitive(result="float", symbol=r"\tanh")
+@elementwise.primitive(result="float", symbol=r"\tanh", lipschitz=1.0)
 def tanh(m: Maths, x: Value) -> Value:
     """(e^x - e^-x) / (e^x + e^-x)."""
     return m.tanh(x)
@@ -400,7 +400,7 @@ tanh.cases([-2.0, -0.5, 0.0, 0.5, 2.0])
 tanh.cases([-710.0, -20.0, -1e-10, 1e-300, 20.0, 710.0], tag="extreme")
 
 
-@elementwise.primitive(result="float")
+@elementwise.primitive(result="float", lipschitz=2 / sqrt(pi))
 def erf(m: Maths, x: Value) -> Value:
     """The error function, 2/sqrt(pi) times the integral of exp(-t^2) from 0 to x."""
     return m.erf(x)
@@ -437,7 +437,7 @@ for choice in (maximum, minimum):
     choice.cases(([1.0, 0.0], [1.0, 0.0]), tag="kink")
 
 
-@elementwise
+@elementwise(lipschitz=1.0)
 def clamp(m: Maths, x: Value, *, min: float | None = None, max: float | None = None) -> Value:
     """x moved into [min, max]; the slope is 1 on the closed interval and 0 outside."""
     y = x if min is None else m.maximum(x, min)

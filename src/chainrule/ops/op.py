@@ -66,7 +66,8 @@ class Op:
 
     `promotes` names the inputs that share one element type; `converts` says that different types (and
     Python numbers) among them are promoted, rather than refused; `views` that the result is, or may be,
-    a view of the first input's memory.
+    a view of the first input's memory. `lipschitz` is the steepest slope of an elementwise map, sup |dy/dx|: a
+    number, or a function of the parameters that it depends on; None where there is no bound.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Op:
         views: bool = False,
         symbol: str | None = None,
         source: str | None = None,
+        lipschitz: float | Callable[..., float] | None = None,
     ) -> None:
         inputs, optional, variadic, params = _signature(definition)
         self.name = definition.__name__.rstrip("_")
@@ -95,6 +97,7 @@ class Op:
         self.rules: list[Rule] = []
         self.tests: list[Case] = []
         self.shape_rule = kind.shape
+        self._steepest = lipschitz
         self.__doc__ = definition.__doc__
 
     # ---- decorators of a declaration ---------------------------------------------------------------
@@ -155,6 +158,18 @@ class Op:
         """True if the rule for this input looks neither at the input nor at the result."""
         rule = next(rule for rule in self.rules if name in rule.serves)
         return not rule.is_slope and name not in rule.reads and "y" not in rule.reads
+
+    @property
+    def lipschitz(self) -> float | None:
+        """The steepest slope of an elementwise map, sup |dy/dx|, at the default parameters; None without a bound."""
+        return self.steepest({})
+
+    def steepest(self, params: Mapping[str, Any]) -> float | None:
+        """The steepest slope with these parameters; the others have their defaults."""
+        if callable(self._steepest):
+            names = self._steepest.__code__.co_varnames
+            return self._steepest(**{name: params.get(name, self.params[name]) for name in names})
+        return self._steepest
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence, Sized
 from dataclasses import dataclass
+from math import isfinite
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 from chainrule.errors import ArgumentError
@@ -57,13 +58,17 @@ class Series:
 
 @dataclass(frozen=True)
 class LineChart:
-    """Series over a common x axis. `log_y` asks for a logarithmic y axis, which shows positive values."""
+    """Series over a common x axis.
+
+    `log_y` asks for a logarithmic y axis, which shows positive values and says so with `log_label`.
+    """
 
     title: str
     x_label: str
     y_label: str
     series: Sequence[Series]
     log_y: bool = False
+    log_label: str = "log scale"
 
 
 @dataclass(frozen=True)
@@ -83,7 +88,108 @@ class Bars:
         _require_same_length(f"Bars({self.title!r})", "labels", self.labels, "values", self.values)
 
 
-Chart: TypeAlias = LineChart | Bars
+@dataclass(frozen=True)
+class Stack:
+    """What one cause adds to each bar of a `StackedBars`: positive to the right of zero, negative to the left."""
+
+    name: str
+    values: Sequence[float]
+
+
+@dataclass(frozen=True)
+class StackedBars:
+    """One horizontal bar for each label, put together from what every cause adds; a mark stands at the sum.
+
+    Raises:
+        ArgumentError: where a stack has not one finite value for each label.
+    """
+
+    title: str
+    labels: Sequence[str]
+    stacks: Sequence[Stack]
+    value_label: str = ""
+    total_label: str = "sum"
+
+    def __post_init__(self) -> None:
+        for stack in self.stacks:
+            owner = f"StackedBars({self.title!r})"
+            _require_same_length(owner, "labels", self.labels, f"stack {stack.name!r}", stack.values)
+            _require_finite(owner, f"stack {stack.name!r}", stack.values)
+
+    @property
+    def totals(self) -> list[float]:
+        """The sum of each bar's parts."""
+        return [sum([stack.values[row] for stack in self.stacks]) for row in range(len(self.labels))]
+
+
+@dataclass(frozen=True)
+class HeatMap:
+    """A value for each row and column as a shade, the deeper the larger; missing values stay empty.
+
+    Values are shown on a logarithmic scale if `log` is true; there a zero has a mark of its own, as has, on any
+    scale, what is not finite.
+
+    Args:
+        title: the name of the chart.
+        rows: the labels from top to bottom.
+        columns: the labels from left to right, of which some are written.
+        values: for each row a value for each column.
+        x_label, value_label: what the columns and the shades are.
+        log: whether the shades follow the logarithm.
+
+    Raises:
+        ArgumentError: where the values do not fit the rows and columns.
+    """
+
+    title: str
+    rows: Sequence[str]
+    columns: Sequence[str]
+    values: Sequence[Sequence[float | None]]
+    x_label: str = ""
+    value_label: str = ""
+    log: bool = False
+
+    def __post_init__(self) -> None:
+        owner = f"HeatMap({self.title!r})"
+        _require_same_length(owner, "rows", self.rows, "values", self.values)
+        for index, row in enumerate(self.values):
+            _require_same_length(owner, "columns", self.columns, f"values[{index}]", row)
+
+
+@dataclass(frozen=True)
+class Histograms:
+    """How values are distributed, one row of columns for each label, all over the same bins.
+
+    Args:
+        title: the name of the chart.
+        labels: what the rows are.
+        edges: where the bins begin and end, increasing.
+        shares: for each row the share of the values in each bin, at least 0.
+        x_label: what the values are.
+        remarks: for each row a few words beside it; none by default.
+
+    Raises:
+        ArgumentError: where labels, shares, edges and remarks do not fit together.
+    """
+
+    title: str
+    labels: Sequence[str]
+    edges: Sequence[float]
+    shares: Sequence[Sequence[float]]
+    x_label: str = ""
+    remarks: Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        owner = f"Histograms({self.title!r})"
+        _require_same_length(owner, "labels", self.labels, "shares", self.shares)
+        if self.remarks is not None:
+            _require_same_length(owner, "labels", self.labels, "remarks", self.remarks)
+        for index, row in enumerate(self.shares):
+            _require_same_length(owner, "edges[1:]", self.edges[1:], f"shares[{index}]", row)
+            _require_finite(owner, f"shares[{index}]", row)
+
+
+Chart: TypeAlias = LineChart | Bars | StackedBars | HeatMap | Histograms
 
 
 @dataclass(frozen=True)
@@ -208,3 +314,9 @@ def _require_same_length(owner: str, name: str, values: Sized, other_name: str, 
             f"{owner}: {name} and {other_name} differ in length",
             got=[f"{name}  {len(values)}", f"{other_name}  {len(others)}"],
         )
+
+
+def _require_finite(owner: str, name: str, values: Sequence[float]) -> None:
+    strange = [value for value in values if not isfinite(value)]
+    if strange:
+        raise ArgumentError(f"{owner}: {name} must be finite", got=[f"{name}  has {strange[0]}"])

@@ -64,6 +64,8 @@ def notes(chart: Chart) -> list[str]:
     if isinstance(chart, Bars):
         missing = [label for label, value in zip(chart.labels, chart.values, strict=True) if not drawable(value)]
         return [f"No bar for {_listed(missing)}: the value is missing or not finite."] if missing else []
+    if not isinstance(chart, LineChart):
+        return []
     names_by_note: dict[str, list[str]] = {}
     for series in chart.series:
         for note in _series_notes(series, chart):

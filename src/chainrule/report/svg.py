@@ -10,13 +10,28 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from chainrule.report.areas import heat_map, histograms, stacked_bars
 from chainrule.report.axis import Axis, linear_axis
-from chainrule.report.document import Bars, Chart, LineChart, Series
-from chainrule.report.markup import Markup, coordinate, element, text
+from chainrule.report.document import Bars, Chart, HeatMap, Histograms, LineChart, Series, StackedBars
+from chainrule.report.markup import Markup, coordinate, element
+from chainrule.report.picture import (
+    FONT_SIZE,
+    GAP,
+    LINE_HEIGHT,
+    WIDTH,
+    line_path,
+    nothing_to_draw,
+    picture,
+    series_class,
+    shortened,
+    ticks,
+    widest,
+    words_at,
+    xy,
+)
 from chainrule.report.points import Point, as_float, axes, drawable, lines_and_dots, runs
 from chainrule.report.values import written, written_column
 
-COLOURS = 6
 DASHES = ("", "7 4", "2 3", "11 3 2 3")
 MARKERS = (
     "m-3 0a3 3 0 1 0 6 0a3 3 0 1 0-6 0z",  # disc
@@ -31,16 +46,10 @@ MARKERS_ON_A_LINE = 5
 LINES_TOLD_APART_BY_DASHES = len(DASHES)
 LONGEST_NAME_BESIDE_A_LINE = 14
 
-WIDTH = 480.0
 PLOT_HEIGHT = 200.0
-FONT_SIZE = 12.0
-CHARACTER_WIDTH = 6.6
-LINE_HEIGHT = 18.0
-GAP = 8.0
 SAMPLE_WIDTH = 26.0
 LOG_DECADES = 8
 BAR_HEIGHT, BAR_PITCH = 13.0, 22.0
-LONGEST_BAR_LABEL = 22
 
 
 def to_svg(chart: Chart) -> Markup:
@@ -48,7 +57,17 @@ def to_svg(chart: Chart) -> Markup:
 
     It has an accessible name and description, but shows no title: that is for the text around it.
     """
-    return _line_chart(chart) if isinstance(chart, LineChart) else _bars(chart)
+    match chart:
+        case LineChart():
+            return _line_chart(chart)
+        case Bars():
+            return _bars(chart)
+        case StackedBars():
+            return stacked_bars(chart)
+        case HeatMap():
+            return heat_map(chart)
+        case Histograms():
+            return histograms(chart)
 
 
 # ---- line charts -----------------------------------------------------------------------------------
@@ -87,9 +106,9 @@ class _Drawn:
 def _line_chart(chart: LineChart) -> Markup:
     both = axes(chart, x_count=6, y_count=LOG_DECADES if chart.log_y else 5)
     if both is None:
-        return _picture(chart.title, "No values to draw.", 3 * LINE_HEIGHT, [_nothing_to_draw()])
+        return picture(chart.title, "No values to draw.", 3 * LINE_HEIGHT, [nothing_to_draw()])
     beside = _names_fit_beside_lines(chart.series)
-    plot = _plot(*both, room_for_names=_widest(one.name for one in chart.series) if beside else GAP)
+    plot = _plot(*both, room_for_names=widest(one.name for one in chart.series) if beside else GAP)
     drawn = [_drawn(index, series, chart, plot) for index, series in enumerate(chart.series)]
     with_markers = len(drawn) > LINES_TOLD_APART_BY_DASHES
     parts = [*_grid(plot), *_axis_labels(chart, plot)]
@@ -100,7 +119,7 @@ def _line_chart(chart: LineChart) -> Markup:
     else:
         legend, height = _legend(drawn, plot.left, height + LINE_HEIGHT, with_markers=with_markers)
         parts += legend
-    return _picture(chart.title, _described(chart), height, parts)
+    return picture(chart.title, _described(chart), height, parts)
 
 
 def _plot(x_axis: Axis, y_axis: Axis, *, room_for_names: float) -> _Plot:
@@ -108,7 +127,7 @@ def _plot(x_axis: Axis, y_axis: Axis, *, room_for_names: float) -> _Plot:
     return _Plot(
         x_axis,
         y_axis,
-        left=_widest(y_axis.labels) + GAP,
+        left=widest(y_axis.labels) + GAP,
         right=WIDTH - room_for_names - GAP,
         top=top,
         bottom=top + PLOT_HEIGHT,
@@ -122,42 +141,42 @@ def _drawn(index: int, series: Series, chart: LineChart, plot: _Plot) -> _Drawn:
 
 
 def _grid(plot: _Plot) -> Iterator[Markup]:
-    rows = [(plot.place((plot.x.low, tick))[1], label) for tick, label in _ticks(plot.y)]
-    yield _path("".join(f"M{_xy(plot.left, y)}H{coordinate(plot.right)}" for y, _ in rows), stroke_opacity="0.16")
+    rows = [(plot.place((plot.x.low, tick))[1], label) for tick, label in ticks(plot.y)]
+    yield line_path("".join(f"M{xy(plot.left, y)}H{coordinate(plot.right)}" for y, _ in rows), stroke_opacity="0.16")
     for y, label in rows:
-        yield _text(label, plot.left - GAP, y + FONT_SIZE / 3, anchor="end", quiet=True)
-    columns = [(plot.place((tick, plot.y.low))[0], label) for tick, label in _ticks(plot.x)]
-    yield _path("".join(f"M{_xy(x, plot.bottom)}v5" for x, _ in columns), stroke_opacity="0.5")
+        yield words_at(label, plot.left - GAP, y + FONT_SIZE / 3, anchor="end", quiet=True)
+    columns = [(plot.place((tick, plot.y.low))[0], label) for tick, label in ticks(plot.x)]
+    yield line_path("".join(f"M{xy(x, plot.bottom)}v5" for x, _ in columns), stroke_opacity="0.5")
     for x, label in columns:
-        yield _text(label, x, plot.bottom + LINE_HEIGHT, anchor="middle", quiet=True)
+        yield words_at(label, x, plot.bottom + LINE_HEIGHT, anchor="middle", quiet=True)
 
 
 def _axis_labels(chart: LineChart, plot: _Plot) -> Iterator[Markup]:
-    y_label = f"{chart.y_label} (log scale)" if chart.log_y else chart.y_label
-    yield _text(y_label, 0, FONT_SIZE)
-    yield _text(chart.x_label, (plot.left + plot.right) / 2, plot.bottom + 2 * LINE_HEIGHT, anchor="middle")
+    y_label = f"{chart.y_label} ({chart.log_label})" if chart.log_y else chart.y_label
+    yield words_at(y_label, 0, FONT_SIZE)
+    yield words_at(chart.x_label, (plot.left + plot.right) / 2, plot.bottom + 2 * LINE_HEIGHT, anchor="middle")
 
 
 def _series(drawn: _Drawn, phase: float | None) -> Markup:
-    line_path = "".join("M" + "L".join(_xy(*point) for point in line) for line in drawn.lines)
-    dots_path = "".join(f"M{_xy(*point)}h0" for point in drawn.dots)
-    parts = [_line(drawn.index, line_path)] if line_path else []
+    path_of_lines = "".join("M" + "L".join(xy(*point) for point in line) for line in drawn.lines)
+    dots_path = "".join(f"M{xy(*point)}h0" for point in drawn.dots)
+    parts = [_line(drawn.index, path_of_lines)] if path_of_lines else []
     if dots_path:
-        parts.append(_path(dots_path, stroke_width=4.5, stroke_linecap="round"))
+        parts.append(line_path(dots_path, stroke_width=4.5, stroke_linecap="round"))
     if phase is not None:
         parts.append(_markers(drawn.index, _spread(drawn.points, phase)))
-    return element("g", *parts, class_=_series_class(drawn.index))
+    return element("g", *parts, class_=series_class(drawn.index))
 
 
 def _line(index: int, path: str) -> Markup:
     dash = DASHES[index % len(DASHES)]
     dashes = {"stroke_dasharray": dash} if dash else {}
-    return _path(path, stroke_width=1.8, stroke_linejoin="round", **dashes)
+    return line_path(path, stroke_width=1.8, stroke_linejoin="round", **dashes)
 
 
 def _markers(index: int, points: Iterable[Point]) -> Markup:
     shape = MARKERS[index % len(MARKERS)]
-    return _path("".join(f"M{_xy(*point)}{shape}" for point in points), fill="currentColor", stroke_width=1.4)
+    return line_path("".join(f"M{xy(*point)}{shape}" for point in points), fill="currentColor", stroke_width=1.4)
 
 
 def _spread(points: Sequence[Point], phase: float) -> list[Point]:
@@ -183,8 +202,8 @@ def _names_beside_lines(drawn: Sequence[_Drawn], plot: _Plot) -> Iterator[Markup
     ending = sorted((one for one in drawn if one.points), key=lambda one: one.points[-1][1])
     heights = _apart([one.points[-1][1] for one in ending], plot.top, plot.bottom)
     for one, height in zip(ending, heights, strict=True):
-        label = _text(one.name, plot.right + GAP, height + FONT_SIZE / 3)
-        yield element("g", label, class_=_series_class(one.index))
+        label = words_at(one.name, plot.right + GAP, height + FONT_SIZE / 3)
+        yield element("g", label, class_=series_class(one.index))
 
 
 def _apart(heights: Sequence[float], top: float, bottom: float) -> list[float]:
@@ -200,7 +219,7 @@ def _apart(heights: Sequence[float], top: float, bottom: float) -> list[float]:
 
 def _legend(drawn: Sequence[_Drawn], left: float, top: float, *, with_markers: bool) -> tuple[list[Markup], float]:
     """The names with samples of their lines, in equal columns, and the height at which they end."""
-    width = SAMPLE_WIDTH + GAP + _widest(one.name for one in drawn) + 2 * GAP
+    width = SAMPLE_WIDTH + GAP + widest(one.name for one in drawn) + 2 * GAP
     columns = max(1, int((WIDTH - left) // width))
     entries: list[Markup] = []
     for place, one in enumerate(drawn):
@@ -211,11 +230,11 @@ def _legend(drawn: Sequence[_Drawn], left: float, top: float, *, with_markers: b
 
 def _legend_entry(one: _Drawn, x: float, y: float, *, with_markers: bool) -> Iterator[Markup]:
     middle = y - FONT_SIZE / 3
-    sample = [_line(one.index, f"M{_xy(x, middle)}h{coordinate(SAMPLE_WIDTH)}")]
+    sample = [_line(one.index, f"M{xy(x, middle)}h{coordinate(SAMPLE_WIDTH)}")]
     if with_markers:
         sample.append(_markers(one.index, [(x + SAMPLE_WIDTH / 2, middle)]))
-    yield element("g", *sample, class_=_series_class(one.index))
-    yield _text(one.name, x + SAMPLE_WIDTH + GAP, y)
+    yield element("g", *sample, class_=series_class(one.index))
+    yield words_at(one.name, x + SAMPLE_WIDTH + GAP, y)
 
 
 def _described(chart: LineChart) -> str:
@@ -231,14 +250,14 @@ def _described(chart: LineChart) -> str:
 
 def _bars(chart: Bars) -> Markup:
     if not chart.labels:
-        return _picture(chart.title, "No values to draw.", 3 * LINE_HEIGHT, [_nothing_to_draw()])
+        return picture(chart.title, "No values to draw.", 3 * LINE_HEIGHT, [nothing_to_draw()])
     values = [as_float(value) for value in chart.values]
     axis = linear_axis([0.0, *filter(drawable, values)], count=5, enclose=False)
-    labels = [_shortened(label) for label in chart.labels]
+    labels = [shortened(label) for label in chart.labels]
     numbers = written_column(chart.values)
-    left = _widest(labels) + GAP + (_widest(numbers) + GAP if axis.low < 0 else 0)
-    right = WIDTH - _widest(numbers) - GAP
-    parts = [_text(chart.value_label, left, FONT_SIZE)]
+    left = widest(labels) + GAP + (widest(numbers) + GAP if axis.low < 0 else 0)
+    right = WIDTH - widest(numbers) - GAP
+    parts = [words_at(chart.value_label, left, FONT_SIZE)]
     top = LINE_HEIGHT + GAP
 
     def across(value: float) -> float:
@@ -247,74 +266,23 @@ def _bars(chart: Bars) -> Markup:
     for row, (label, value, number) in enumerate(zip(labels, values, numbers, strict=True)):
         parts += _bar(label, number, top + row * BAR_PITCH, across(0), across(value if drawable(value) else 0))
     bottom = top + len(labels) * BAR_PITCH
-    parts.append(_path(f"M{_xy(across(0), top - 2)}V{coordinate(bottom - BAR_PITCH + BAR_HEIGHT + 2)}"))
+    parts.append(line_path(f"M{xy(across(0), top - 2)}V{coordinate(bottom - BAR_PITCH + BAR_HEIGHT + 2)}"))
     described = "; ".join(f"{label} {number}" for label, number in zip(chart.labels, numbers, strict=True))
-    return _picture(chart.title, described, bottom, parts)
+    return picture(chart.title, described, bottom, parts)
 
 
 def _bar(label: str, number: str, top: float, zero: float, end: float) -> Iterator[Markup]:
     baseline = top + BAR_HEIGHT / 2 + FONT_SIZE / 3
-    yield _text(label, 0, baseline)
+    yield words_at(label, 0, baseline)
     yield element(
         "g",
         element("rect", x=min(zero, end), y=top, width=abs(end - zero), height=BAR_HEIGHT, fill="currentColor"),
-        class_=_series_class(0),
+        class_=series_class(0),
     )
     left_of_zero = end < zero
-    yield _text(
+    yield words_at(
         number,
         end - GAP / 2 if left_of_zero else end + GAP / 2,
         baseline,
         anchor="end" if left_of_zero else "start",
     )
-
-
-def _shortened(label: str) -> str:
-    return label if len(label) <= LONGEST_BAR_LABEL else label[: LONGEST_BAR_LABEL - 1] + "…"
-
-
-# ---- common parts --------------------------------------------------------------------------------------
-
-
-def _picture(title: str, description: str, height: float, parts: Iterable[Markup]) -> Markup:
-    return element(
-        "svg",
-        element("title", text(title)),
-        element("desc", text(description)),
-        *parts,
-        xmlns="http://www.w3.org/2000/svg",
-        viewBox=f"0 0 {coordinate(WIDTH)} {coordinate(height)}",
-        role="img",
-        aria_label=title,
-        font_size=FONT_SIZE,
-    )
-
-
-def _nothing_to_draw() -> Markup:
-    return _text("No values to draw", WIDTH / 2, 2 * LINE_HEIGHT, anchor="middle", quiet=True)
-
-
-def _path(path: str, *, fill: str = "none", **attributes: str | float) -> Markup:
-    return element("path", d=path, fill=fill, stroke="currentColor", **attributes)
-
-
-def _text(plain: str, x: float, y: float, *, anchor: str = "start", quiet: bool = False) -> Markup:
-    opacity = {"fill_opacity": "0.72"} if quiet else {}
-    return element("text", text(plain), x=x, y=y, text_anchor=anchor, fill="currentColor", **opacity)
-
-
-def _ticks(axis: Axis) -> Iterable[tuple[float, str]]:
-    return zip(axis.ticks, axis.labels, strict=True)
-
-
-def _series_class(index: int) -> str:
-    return f"series-{index % COLOURS}"
-
-
-def _widest(texts: Iterable[str]) -> float:
-    """A bound on the width of the texts, which no renderer has measured."""
-    return max((len(one) * CHARACTER_WIDTH for one in texts), default=0.0)
-
-
-def _xy(x: float, y: float) -> str:
-    return f"{coordinate(x)} {coordinate(y)}"

@@ -34,6 +34,7 @@ from chainrule.report.document import (
     Table,
     alignments,
 )
+from chainrule.report.letters import area_lines
 from chainrule.report.points import Point, as_float, axes, drawable, lines_and_dots, notes, runs
 from chainrule.report.values import ONE_LINE, printable, written, written_column, written_rows
 
@@ -51,7 +52,8 @@ GAPS = (3, 2, 1)
 
 _ASCII = str.maketrans(
     {"−": "-", "–": "-", "×": "x", "∞": "inf", "│": "|", "┤": "+", "└": "+", "─": "-", "┬": "+", "█": "#"}
-    | {"…": "...", "·": "-"}
+    | {"…": "...", "·": "-", "◆": "*", "░": ".", "▒": ":", "▓": "%"}
+    | dict(zip("▁▂▃▄▅▆▇", "_.-:=+*", strict=True))
     | dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁽⁾ᵀ", "0123456789-()T", strict=True))
     | dict(zip("₀₁₂₃₄₅₆₇₈₉ⱼₖ⎡⎢⎣⎤⎥⎦⎛⎜⎝⎞⎟⎠⎧⎨⎩⎪⎫⎬⎭", "0123456789jk[[[]]]((())){{{{}}}", strict=True))
     | {"ᵢ": "i", "⊙": "*", "⋅": "*", "∑": "sum", "∏": "prod", "∂": "d", "′": "'", "𝟏": "1", "‖": "|", "√": "sqrt"}
@@ -210,11 +212,14 @@ def _chart(chart: Chart, width: int, *, braille: bool) -> Iterator[RenderableTyp
     if isinstance(chart, Bars):
         yield from _bars(chart, width)
         return
+    if not isinstance(chart, LineChart):
+        yield from area_lines(chart, width)
+        return
     both = axes(chart, x_count=5, y_count=5)
     if both is None:
         yield _text("No values to draw", "dim")
         return
-    yield _text(f"{chart.y_label} (log scale)" if chart.log_y else chart.y_label, "dim")
+    yield _text(f"{chart.y_label} ({chart.log_label})" if chart.log_y else chart.y_label, "dim")
     yield from _line_chart(chart, *both, width, braille=braille)
 
 

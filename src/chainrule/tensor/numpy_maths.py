@@ -525,7 +525,8 @@ def _add_rows(y: Array, index: Array, x: Array) -> None:
     many are added at once, for one k after the other; else the rows of each place are summed in one go.
     """
     n, width = index.size, prod(y.shape[1:])
-    flat = index.reshape(-1) % len(y) if n else index.reshape(-1)
+    flat = index.reshape(-1).astype(np.intp, copy=False)  # narrow integers would overflow below
+    flat = flat % len(y) if n else flat
     y, x = y.reshape(len(y), width), x.reshape(n, width)
     if n * width <= FEW:
         np.add.at(y.reshape(-1), (flat[:, newaxis] * width + rows(width)).reshape(-1), x.reshape(-1))

@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from chainrule.errors import ArgumentError, NotationError
 from chainrule.symbolic.evaluate import evaluate
 from chainrule.symbolic.expression import Expression, symbols
 from chainrule.verify.data import Data
@@ -76,10 +77,17 @@ class Judge:
         for claim in problem.claims:
             self.first.setdefault(claim.target.name, claim)
         self.judged: dict[int, Judgement] = {}
+        self.needs: dict[int, frozenset[int]] = {}
 
     def judgements(self) -> list[Judgement]:
-        """One for each claim, in the order of the claims."""
-        return [self._judgement(i) for i in range(len(self.problem.claims))]
+        """One for each claim, in the order of the claims.
+
+        Raises:
+            NotationError: for a claim that is stated in terms of itself, directly or through others.
+        """
+        for i in list(self._each_after_what_it_reads()):
+            self._judgement(i)
+        return [self.judged[i] for i in range(len(self.problem.claims))]
 
     def mentions(self, claim: Claim) -> list[str]:
         """The derivatives that a claim reads, in the order of reading."""
@@ -91,6 +99,30 @@ class Judge:
             return sorted(name for name in watched.read if name not in self.problem.program.symbols)
         return []
 
+    # ---- the order of judging ------------------------------------------------------------------------------
+
+    def _each_after_what_it_reads(self) -> Iterator[int]:
+        """The claims, each after those that state the derivatives which it reads; notes what each of them needs."""
+        claims = self.problem.claims
+        place_of = {id(claim): i for i, claim in enumerate(claims)}
+        reads = [
+            [place_of[id(self.first[name])] for name in self.mentions(claim) if name in self.first] for claim in claims
+        ]
+        for start in range(len(claims)):
+            trail = [start]
+            while trail:  # no recursion: a derivation may be longer than Python's stack
+                here = trail[-1]
+                ahead = next((i for i in reads[here] if i not in self.needs), None)
+                if ahead is not None:
+                    if ahead in trail:
+                        raise circular([claims[i] for i in trail[trail.index(ahead) :]])
+                    trail.append(ahead)
+                    continue
+                trail.pop()
+                if here not in self.needs:
+                    self.needs[here] = frozenset(reads[here]).union(*[self.needs[i] for i in reads[here]])
+                    yield here
+
     # ---- one claim ----------------------------------------------------------------------------------------
 
     def _judgement(self, place: int) -> Judgement:
@@ -100,7 +132,10 @@ class Judge:
         return self.judged[place]
 
     def _of(self, claim: Claim) -> Judgement:
-        return self._judgement(next(i for i, c in enumerate(self.problem.claims) if c is claim))
+        return self._judgement(self._place(claim))
+
+    def _place(self, claim: Claim) -> int:
+        return next(i for i, c in enumerate(self.problem.claims) if c is claim)
 
     def _judge(self, claim: Claim) -> Judgement:
         if claim.error is not None:
@@ -151,6 +186,8 @@ class Judge:
             other = self.first.get(f"d{program.loss}/d{name}")
             if other is None or other is claim or name == claim.target.by or not self._passes(claim.target.by, name):
                 continue
+            if self._needs(other, claim):  # it cannot have made a slip that it was given
+                continue
             if (other.at_one_point and not claim.at_one_point) or self._of(other).verdict in ("right", "undecided"):
                 continue
             formula = self.data.derivation.inlined(claim.target.by, [name, *self.known(claim)])
@@ -159,6 +196,10 @@ class Judge:
                     claim, "consequence", found.values, found.truths, points, [*found.notes, "repeated"], other
                 )
         return None
+
+    def _needs(self, claim: Claim, other: Claim) -> bool:
+        """True if a claim is stated in terms of another one, directly or through others."""
+        return self._place(other) in self.needs[self._place(claim)]
 
     def known(self, claim: Claim) -> list[str]:
         """The quantities whose derivatives a claim takes as known."""
@@ -289,6 +330,20 @@ class Judge:
             return False
         slack = rtol * (np.max(np.abs(truth), initial=0.0) + 1e-5 * self.data.scale(point))
         return bool(np.all(np.abs(value - truth) <= slack))
+
+
+def circular(claims: list[Claim]) -> NotationError | ArgumentError:
+    """The error for claims that are stated in terms of each other; it points at the first of them in the text."""
+    first = min(range(len(claims)), key=lambda i: (claims[i].line, claims[i].column))
+    claims = claims[first:] + claims[:first]
+    names = [claim.target.name for claim in claims]
+    round_ = " -> ".join([*names, names[0]])
+    what = f"{names[0]} is stated in terms of itself: {round_}"
+    mend = "State one of them by quantities of the forward part or by a derivative nearer to the loss."
+    at = claims[0]
+    if not at.line:
+        return ArgumentError(what, mend=mend)
+    return NotationError(what, line=at.line, column=at.column, text=" " * (at.column - 1) + at.text, mend=mend)
 
 
 def where_finite(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from chainrule.notation.prose import Part, Prose, listed, said
-from chainrule.notation.words.words import Labels
+from chainrule.notation.words.words import DiagnosisLabels, Labels
 
 
 class English:
@@ -21,6 +21,24 @@ class English:
         warning="warning", norm="norm", smallest="smallest", largest="largest",
         local="Local derivatives", loss="Loss", names="Names", routes="Routes", network="Network",
         before="before", after="after", details="Details",
+    )  # fmt: skip
+    diagnosis = DiagnosisLabels(
+        title="Gradients", healthy="healthy", findings="Findings", cause="cause", mechanism="how", where="where",
+        share="share", evidence="evidence", confidence="confidence", unexplained="unexplained",
+        ledger="What changes the gradient's size, layer by layer", layers="Layers", operator="operator",
+        gradient="gradient", log_gain="log gain", total="sum", silent="silent units", slope="slope", update="update",
+        not_judged="not judged", measured="measured", predicted="predicted", vanishing_side="Vanishing",
+        exploding_side="Exploding", depth="layers back from the output", times_per_layer="per layer",
+        log_scale="log scale", remedies="Remedies, tried on copies", remedy="remedy", code="The change as code",
+        recommended="recommended", training="Training, layer by layer", looks="looks", step="step",
+        events="Seen for the first time", histograms="Slopes of the activations, as a share of the steepest",
+        names={
+            "cap": "cap of the slope", "saturation": "saturation", "normalisation": "normalisation",
+            "attention": "attention", "gate": "gates", "join": "other routes", "other": "other", "weights": "weights",
+            "weight": "Size of the weights", "gradient": "Size of the gradient", "activation": "Size of the results",
+            "update": "Update, as a share of the weights", "flat": "Share of flat slopes",
+            "dead": "Share of units without a gradient", "jump": "a step as large as the weights",
+        },
     )  # fmt: skip
 
     # ---- forward -----------------------------------------------------------------------------------------------
@@ -328,6 +346,66 @@ class English:
 
     def partial_credit(self, claim: Part, mistake: Part) -> Prose:
         return said("Part of the points for {claim}: only this is wrong, {mistake}.", claim=claim, mistake=mistake)
+
+    # ---- diagnose ----------------------------------------------------------------------------------------------
+    def gradient_changes(self, layer: Part, factor: Part, depth: int) -> Prose:
+        return said(
+            "Over {depth} layers the gradient changes by the factor {factor} from the output to {layer}.",
+            layer=layer, factor=factor, depth=str(depth),
+        )  # fmt: skip
+
+    def gradient_ends(self, layer: Part, op: Part, where: Part) -> Prose:
+        return said(
+            "From {layer} down the gradient is exactly 0; it is lost at {op} ({where}).",
+            layer=layer,
+            op=op,
+            where=where,
+        )
+
+    def gradient_not_finite(self, layer: Part, op: Part, where: Part) -> Prose:
+        return said(
+            "From {layer} down the gradient is not finite, first at {op} ({where}).", layer=layer, op=op, where=where
+        )
+
+    def starts_not_finite(self, op: Part, path: Part, phase: Part) -> Prose:
+        return said(
+            "The first number that is not finite is made by {op}, {path} ({phase}).", op=op, path=path, phase=phase
+        )
+
+    def no_finding(self) -> Prose:
+        return said("Nothing was found that keeps the gradients from doing their work.")
+
+    def learning_rate_not_judged(self) -> Prose:
+        return said("The learning rate is not judged: no optimizer was given.")
+
+    def reads_ledger(self) -> Prose:
+        return said(
+            "Each bar is the change of log rms(δ) from the layer above: to the left the gradient shrinks, to the right "
+            "it grows. The causes add up to the tick, exactly."
+        )
+
+    def reads_panels(self) -> Prose:
+        return said(
+            "Root mean square of δ over that at the output. Dotted beside it: what a constant factor per layer makes."
+        )
+
+    def reads_histograms(self) -> Prose:
+        return said("On the left end the activation is flat and passes no gradient on; on the right it is steepest.")
+
+    def layers_together(self, count: int) -> Prose:
+        return said("Of neighbouring layers {count} share a bar, in which their gains are added.", count=str(count))
+
+    def watched(self, steps: int, looks: int, share: Part) -> Prose:
+        return said(
+            "{looks} looks in {steps} steps, which took {share} of the time.",
+            steps=str(steps), looks=str(looks), share=share,
+        )  # fmt: skip
+
+    def reads_heat_map(self) -> Prose:
+        return said("Each column is a look, each row a layer; the deeper the shade, the larger the value.")
+
+    def nothing_helps(self) -> Prose:
+        return said("Nothing that was tried improved it, so nothing is recommended.")
 
 
 def _and(parts: Sequence[Part]) -> Prose:

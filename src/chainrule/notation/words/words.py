@@ -6,7 +6,7 @@ and write it in `en.py` and `zh.py`; a test prints both.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -62,11 +62,59 @@ class Labels:
     details: str
 
 
+@dataclass(frozen=True)
+class DiagnosisLabels:
+    """The words of a diagnosis: titles, heads of columns, what charts show. Causes have their names in `names`."""
+
+    title: str
+    healthy: str
+    findings: str
+    cause: str
+    mechanism: str
+    where: str
+    share: str
+    evidence: str
+    confidence: str
+    unexplained: str
+    ledger: str
+    layers: str
+    operator: str
+    gradient: str
+    log_gain: str
+    total: str
+    silent: str
+    slope: str
+    update: str
+    not_judged: str
+    measured: str
+    predicted: str
+    vanishing_side: str
+    exploding_side: str
+    depth: str
+    times_per_layer: str
+    log_scale: str
+    remedies: str
+    remedy: str
+    code: str
+    recommended: str
+    training: str
+    looks: str
+    step: str
+    events: str
+    histograms: str
+    names: Mapping[str, str]
+
+    def name(self, of: str) -> str:
+        """The name of a cause, of an event or of a quantity; as it is where this language has none."""
+        return self.names.get(of, of)
+
+
 class Words(Protocol):
     """The sentences. Where a parameter is called `of`, it is the quantity whose derivative is meant."""
 
     language: str
     labels: Labels
+    diagnosis: DiagnosisLabels
 
     # ---- forward -----------------------------------------------------------------------------------------------
     def given(self, x: Part) -> Prose: ...
@@ -170,6 +218,21 @@ class Words(Protocol):
     def points(self, got: Part, of: Part) -> Prose: ...
     def counted_once(self, first: Part) -> Prose: ...
     def partial_credit(self, claim: Part, mistake: Part) -> Prose: ...
+
+    # ---- diagnose ----------------------------------------------------------------------------------------------
+    def gradient_changes(self, layer: Part, factor: Part, depth: int) -> Prose: ...
+    def gradient_ends(self, layer: Part, op: Part, where: Part) -> Prose: ...
+    def gradient_not_finite(self, layer: Part, op: Part, where: Part) -> Prose: ...
+    def starts_not_finite(self, op: Part, path: Part, phase: Part) -> Prose: ...
+    def no_finding(self) -> Prose: ...
+    def learning_rate_not_judged(self) -> Prose: ...
+    def reads_ledger(self) -> Prose: ...
+    def reads_panels(self) -> Prose: ...
+    def reads_histograms(self) -> Prose: ...
+    def layers_together(self, count: int) -> Prose: ...
+    def watched(self, steps: int, looks: int, share: Part) -> Prose: ...
+    def reads_heat_map(self) -> Prose: ...
+    def nothing_helps(self) -> Prose: ...
 
 
 def words(lang: str) -> Words:

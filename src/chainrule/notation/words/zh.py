@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from chainrule.notation.prose import Part, Prose, listed, said
-from chainrule.notation.words.words import Labels
+from chainrule.notation.words.words import DiagnosisLabels, Labels
 
 
 class Chinese:
@@ -21,6 +21,24 @@ class Chinese:
         warning="警告", norm="范数", smallest="最小值", largest="最大值",
         local="局部导数", loss="损失", names="名称", routes="路径", network="网络", before="之前", after="之后",
         details="详情",
+    )  # fmt: skip
+    diagnosis = DiagnosisLabels(
+        title="梯度诊断", healthy="健康", findings="诊断结果", cause="原因", mechanism="机制", where="位置",
+        share="占比", evidence="证据", confidence="置信度", unexplained="未能解释",
+        ledger="逐层：什么改变了梯度的大小", layers="各层", operator="算子", gradient="梯度", log_gain="对数增益",
+        total="合计", silent="沉默单元", slope="斜率", update="更新量", not_judged="未判断", measured="实测",
+        predicted="理论预测", vanishing_side="梯度消失", exploding_side="梯度爆炸", depth="从输出往回数的层数",
+        times_per_layer="每层", log_scale="对数坐标", remedies="在副本上试过的办法", remedy="办法", code="改动的代码",
+        recommended="推荐", training="训练过程中的各层", looks="观测次数", step="步", events="首次出现",
+        histograms="激活函数的斜率（相对于最大斜率）",
+        names={
+            "cap": "斜率上限", "saturation": "饱和", "normalisation": "归一化", "attention": "注意力", "gate": "门控",
+            "join": "其他路径", "other": "其他", "weights": "权重", "weight": "权重大小", "gradient": "梯度大小",
+            "activation": "输出大小", "update": "更新量与权重之比", "flat": "平坦斜率的占比", "dead": "无梯度单元的占比",
+            "jump": "一步更新与权重一样大", "vanishing": "梯度消失", "exploding": "梯度爆炸", "saturated": "饱和",
+            "dead units": "死亡单元", "dead layer": "整层死亡", "non-finite": "非有限数", "stationary": "驻点",
+            "healthy": "健康", "unexplained": "未能解释",
+        },
     )  # fmt: skip
 
     # ---- forward -----------------------------------------------------------------------------------------------
@@ -315,6 +333,55 @@ class Chinese:
 
     def partial_credit(self, claim: Part, mistake: Part) -> Prose:
         return said("{claim} 得到部分分数：只错在 {mistake}。", claim=claim, mistake=mistake)
+
+    # ---- diagnose ----------------------------------------------------------------------------------------------
+    def gradient_changes(self, layer: Part, factor: Part, depth: int) -> Prose:
+        return said(
+            "经过 {depth} 层，从输出到 {layer}，梯度变为原来的 {factor} 倍。",
+            layer=layer, factor=factor, depth=str(depth),
+        )  # fmt: skip
+
+    def gradient_ends(self, layer: Part, op: Part, where: Part) -> Prose:
+        return said("从 {layer} 往下，梯度恰好为 0；它在 {op} 处丢失（{where}）。", layer=layer, op=op, where=where)
+
+    def gradient_not_finite(self, layer: Part, op: Part, where: Part) -> Prose:
+        return said(
+            "从 {layer} 往下，梯度不再是有限的数，最先出现在 {op}（{where}）。", layer=layer, op=op, where=where
+        )
+
+    def starts_not_finite(self, op: Part, path: Part, phase: Part) -> Prose:
+        return said("第一个非有限的数由 {op} 产生：{path}（{phase}）。", op=op, path=path, phase=phase)
+
+    def no_finding(self) -> Prose:
+        return said("没有发现妨碍梯度起作用的问题。")
+
+    def learning_rate_not_judged(self) -> Prose:
+        return said("没有给出优化器，因此未判断学习率。")
+
+    def reads_ledger(self) -> Prose:
+        return said(
+            "每一条是 log rms(δ) 相对上一层的变化：向左表示梯度变小，向右表示变大。各原因之和恰好等于竖线处的值。"
+        )
+
+    def reads_panels(self) -> Prose:
+        return said("δ 的均方根与输出处之比。旁边的虚线是每层乘以固定倍数的结果。")
+
+    def reads_histograms(self) -> Prose:
+        return said("最左端表示激活函数平坦，梯度传不过去；最右端表示斜率最大。")
+
+    def layers_together(self, count: int) -> Prose:
+        return said("相邻的 {count} 层合成一条，它们的增益相加。", count=str(count))
+
+    def watched(self, steps: int, looks: int, share: Part) -> Prose:
+        return said(
+            "{steps} 步中观测了 {looks} 次，占用时间的 {share}。", steps=str(steps), looks=str(looks), share=share
+        )
+
+    def reads_heat_map(self) -> Prose:
+        return said("每一列是一次观测，每一行是一层；颜色越深，数值越大。")
+
+    def nothing_helps(self) -> Prose:
+        return said("试过的办法都没有改善，因此不作推荐。")
 
 
 def _and(parts: Sequence[Part]) -> Prose:

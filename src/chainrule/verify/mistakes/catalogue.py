@@ -10,7 +10,15 @@ from dataclasses import dataclass
 
 from chainrule.verify.mistakes import factors, products, routes, slopes, sums, symbols
 from chainrule.verify.mistakes.examples import (
-    BATCH, CLASSES, ONE_SAMPLE, RECURRENCE, RESIDUAL, SCALE, SQUARE, THREE_SAMPLES, example,
+    BATCH,
+    CLASSES,
+    ONE_SAMPLE,
+    RECURRENCE,
+    RESIDUAL,
+    SCALE,
+    SQUARE,
+    THREE_SAMPLES,
+    example,
 )  # fmt: skip
 from chainrule.verify.mistakes.site import Mutation, Site
 
@@ -96,7 +104,7 @@ def _mistake(
 
 
 MISTAKES: tuple[Mistake, ...] = (
-    # ---- the slope of an activation --------------------------------------------------------------------------------------
+    # ---- the slope of an activation ---------------------------------------------------------------------------------
     _mistake(
         "activation for its derivative", "用激活值代替激活函数的导数",
         ("The activation a stands where its derivative f'(z) belongs.", "在应当写导数 f'(z) 的地方写了激活值 a。"),
@@ -123,14 +131,6 @@ MISTAKES: tuple[Mistake, ...] = (
         example(SQUARE, "dL/dz2 = (W3.T @ dL/dz3) * sigmoid'(z3)"), slopes.at_the_wrong_layer, common=True,
     ),
     _mistake(
-        "derivative of the wrong activation", "用了别的激活函数的导数",
-        ("The derivative is that of another activation function.", "用的是另一个激活函数的导数。"),
-        "(W2.T @ dL/dz2) * a1 * (1 - a1)", "(W2.T @ dL/dz2) * tanh'(z1)", "a(1 - a)/(1 - a^2) = a/(1 + a)",
-        ("sigmoid: a * (1 - a). tanh: 1 - a**2. relu: 1 where z > 0.",
-         "sigmoid：a * (1 - a)。tanh：1 - a**2。relu：z > 0 处为 1。"),
-        example(SQUARE, "dL/dz1 = (W2.T @ dL/dz2) * a1 * (1 - a1)"), slopes.of_another_activation, common=True,
-    ),
-    _mistake(
         "forgotten mask", "漏掉掩码",
         ("The gradient also goes through where it is stopped: inactive units, clipped or masked values.",
          "梯度通过了本应被截断的地方：未激活的单元、被截断或被掩盖的值。"),
@@ -147,9 +147,11 @@ MISTAKES: tuple[Mistake, ...] = (
     ),
     _mistake(
         "softmax treated as elementwise", "把 softmax 当作逐元素函数",
-        ("Each output of the softmax is taken to depend on its own input alone.", "以为 softmax 的每个输出只依赖自己的输入。"),
+        ("Each output of the softmax is taken to depend on its own input alone.",
+         "以为 softmax 的每个输出只依赖自己的输入。"),
         "dL/dp * p * (1 - p)", "p * (dL/dp - sum(dL/dp * p))", ("differs from element to element", "逐元素不同"),
-        ("dp_k/dz_j = p_k (1{k=j} - p_j): the cross terms belong to the sum.", "dp_k/dz_j = p_k (1{k=j} - p_j)：求和中包含交叉项。"),
+        ("dp_k/dz_j = p_k (1{k=j} - p_j): the cross terms belong to the sum.",
+         "dp_k/dz_j = p_k (1{k=j} - p_j)：求和中包含交叉项。"),
         example(CLASSES, "dL/dz = dL/dp * p * (1 - p)"), sums.softmax_as_elementwise, common=True,
     ),
     _mistake(
@@ -159,7 +161,7 @@ MISTAKES: tuple[Mistake, ...] = (
         ("log p has the derivative 1/p, with p the probability in the loss.", "log p 的导数是 1/p，p 是损失中的概率。"),
         example(CLASSES, "dL/dp = -t / z"), slopes.log_of_the_wrong_thing,
     ),
-    # ---- matrix products -------------------------------------------------------------------------------------------------
+    # ---- matrix products --------------------------------------------------------------------------------------------
     _mistake(
         "swapped factors", "因子次序颠倒",
         ("The factors of a matrix product stand in the wrong order.", "矩阵乘积的因子次序颠倒。"),
@@ -178,12 +180,13 @@ MISTAKES: tuple[Mistake, ...] = (
     ),
     _mistake(
         "outer product in the wrong order", "外积的次序颠倒",
-        ("The gradient of a weight is transposed: a delta^T for delta a^T.", "权重的梯度被转置：写成了 a delta^T 而不是 delta a^T。"),
+        ("The gradient of a weight is transposed: a delta^T for delta a^T.",
+         "权重的梯度被转置：写成了 a delta^T 而不是 delta a^T。"),
         "x @ dL/dz1.T", "dL/dz1 @ x.T", ("the transpose of the right value", "正确值的转置"),
         ("dL/dW has the shape of W: rows as delta, columns as a.", "dL/dW 与 W 同形：行数同 delta，列数同 a。"),
         example(ONE_SAMPLE, "dL/dW1 = x @ dL/dz1.T"), products.outer_product_in_the_wrong_order,
     ),
-    # ---- sums ------------------------------------------------------------------------------------------------------------
+    # ---- sums -------------------------------------------------------------------------------------------------------
     _mistake(
         "missing sum over the batch", "漏掉对样本求和",
         ("The contributions of the samples are not added up.", "各样本的贡献没有相加。"),
@@ -195,13 +198,15 @@ MISTAKES: tuple[Mistake, ...] = (
         "missing sum over time", "漏掉对时间求和",
         ("A parameter that every time step uses receives the gradient of some steps alone.",
          "每个时间步都使用的参数只得到部分时间步的梯度。"),
-        "(dL/dh3 * (1 - h3**2)) @ x3.T", "the sum of this over all time steps", ("one term of the sum", "只有求和中的一项"),
+        "(dL/dh3 * (1 - h3**2)) @ x3.T", "the sum of this over all time steps", ("one term of the sum",
+         "只有求和中的一项"),
         ("Add the contributions of all time steps.", "把所有时间步的贡献相加。"),
         example(RECURRENCE, "dL/dU = (dL/dh3 * (1 - h3**2)) @ x3.T"), routes.missing_sum_over_time, common=True,
     ),
     _mistake(
         "overwritten instead of added", "覆盖而不是累加",
-        ("Of several contributions to a gradient, some are lost: = for +=.", "梯度的若干贡献丢失：写成了 = 而不是 +=。"),
+        ("Of several contributions to a gradient, some are lost: = for +=.",
+         "梯度的若干贡献丢失：写成了 = 而不是 +=。"),
         "W.T @ dL/dz", "dL/dy + W.T @ dL/dz", ("one route's share", "只有一条路径的贡献"),
         ("A quantity used twice receives from both uses: add them.", "被使用两次的量从两处得到梯度：相加。"),
         example(RESIDUAL, "dL/da = W.T @ dL/dz"), routes.overwritten_instead_of_added, common=True,
@@ -230,12 +235,13 @@ MISTAKES: tuple[Mistake, ...] = (
         ("Each use of a quantity contributes once.", "每次使用只贡献一次。"),
         example(RESIDUAL, "dL/da = dL/dy + 2 * W.T @ dL/dz"), routes.double_counting,
     ),
-    # ---- elementwise and matrix products ---------------------------------------------------------------------------------
+    # ---- elementwise and matrix products ----------------------------------------------------------------------------
     _mistake(
         "elementwise for matrix product", "用逐元素乘积代替矩阵乘积",
         ("* stands where @ belongs.", "应当写 @ 的地方写了 *。"),
         "W2.T * dL/dz2.T", "W2.T @ dL/dz2", ("the terms are not added up", "各项没有相加"),
-        ("dz/da is a matrix: multiply with @, which sums over the neurons.", "dz/da 是矩阵：用 @ 相乘，它对神经元求和。"),
+        ("dz/da is a matrix: multiply with @, which sums over the neurons.",
+         "dz/da 是矩阵：用 @ 相乘，它对神经元求和。"),
         example(ONE_SAMPLE, "dL/da1 = W2.T * dL/dz2.T"), products.elementwise_for_matrix_product,
     ),
     _mistake(
@@ -249,11 +255,13 @@ MISTAKES: tuple[Mistake, ...] = (
     _mistake(
         "matrix product for elementwise", "用矩阵乘积代替逐元素乘积",
         ("@ stands where * belongs.", "应当写 * 的地方写了 @。"),
-        "(-t / p).T @ log(p)", "(-t / p) * log(p)", ("one number, or a matrix, for a column", "得到一个数或矩阵而不是列向量"),
-        ("An elementwise function has an elementwise derivative: multiply with *.", "逐元素函数的导数也逐元素：用 * 相乘。"),
+        "(-t / p).T @ log(p)", "(-t / p) * log(p)", ("one number, or a matrix, for a column",
+         "得到一个数或矩阵而不是列向量"),
+        ("An elementwise function has an elementwise derivative: multiply with *.",
+         "逐元素函数的导数也逐元素：用 * 相乘。"),
         example(CLASSES, "dL/dp = -t.T @ (1 / p)"), products.matrix_product_for_elementwise,
     ),
-    # ---- one quantity for another ----------------------------------------------------------------------------------------
+    # ---- one quantity for another -----------------------------------------------------------------------------------
     _mistake(
         "target for prediction", "用目标值代替预测值",
         ("The target stands where the prediction belongs.", "应当写预测值的地方写了目标值。"),
@@ -280,7 +288,8 @@ MISTAKES: tuple[Mistake, ...] = (
         "formula of a at z", "把关于 a 的公式代入了 z",
         ("z is put into the formula in a: z * (1 - z).", "把 z 代入了关于 a 的公式：z * (1 - z)。"),
         "(W2.T @ dL/dz2) * z1 * (1 - z1)", "(W2.T @ dL/dz2) * a1 * (1 - a1)", "z(1 - z)/(a(1 - a))",
-        ("a * (1 - a) is sigmoid'(z) written with a = sigmoid(z).", "a * (1 - a) 是用 a = sigmoid(z) 写出的 sigmoid'(z)。"),
+        ("a * (1 - a) is sigmoid'(z) written with a = sigmoid(z).",
+         "a * (1 - a) 是用 a = sigmoid(z) 写出的 sigmoid'(z)。"),
         example(ONE_SAMPLE, "dL/dz1 = (W2.T @ dL/dz2) * z1 * (1 - z1)"), slopes.formula_in_z,
     ),
     _mistake(
@@ -300,13 +309,6 @@ MISTAKES: tuple[Mistake, ...] = (
         symbols.a_for_z,
     ),
     _mistake(
-        "pre-activation for the derivative", "用 z 代替激活函数的导数",
-        ("z stands where the derivative f'(z) belongs.", "在应当写导数 f'(z) 的地方写了 z。"),
-        "(W2.T @ dL/dz2) * z1", "(W2.T @ dL/dz2) * sigmoid'(z1)", "z/f'(z)",
-        ("Differentiate the activation at z.", "在 z 处对激活函数求导。"),
-        example(ONE_SAMPLE, "dL/dz1 = (W2.T @ dL/dz2) * z1"), slopes.pre_activation_for_the_derivative,
-    ),
-    _mistake(
         "forgotten bias", "漏掉偏置",
         ("z is computed without its bias.", "计算 z 时漏了偏置。"),
         "sigmoid'(W1 @ x)", "sigmoid'(W1 @ x + b1)", "f'(z - b)/f'(z)",
@@ -316,17 +318,20 @@ MISTAKES: tuple[Mistake, ...] = (
     _mistake(
         "weights after the update", "用了更新后的权重",
         ("The weights are those after the update, W - lr dL/dW.", "用的是更新后的权重 W - lr dL/dW。"),
-        "(W2 - 0.1 * dL/dW2).T @ dL/dz2", "W2.T @ dL/dz2", ("close to 1, and closer for a smaller step", "接近 1，步长越小越接近"),
+        "(W2 - 0.1 * dL/dW2).T @ dL/dz2", "W2.T @ dL/dz2", ("close to 1, and closer for a smaller step",
+         "接近 1，步长越小越接近"),
         ("All derivatives belong to the weights of the forward pass: update afterwards.",
          "所有导数都属于前向传播时的权重：最后再更新。"),
         example(ONE_SAMPLE, "dL/da1 = (W2 - 0.1 * dL/dW2).T @ dL/dz2"), symbols.weights_after_the_update,
     ),
-    # ---- signs, factors, numbers -----------------------------------------------------------------------------------------
+    # ---- signs, factors, numbers ------------------------------------------------------------------------------------
     _mistake(
         "derivative of the wrong quantity", "用了别的量的导数",
-        ("The upstream derivative is that of another quantity, or of another layer.", "上游导数是另一个量或另一层的导数。"),
+        ("The upstream derivative is that of another quantity, or of another layer.",
+         "上游导数是另一个量或另一层的导数。"),
         "dL/dz3 @ x.T", "dL/dz1 @ x.T", "dL/dz3 / dL/dz1",
-        ("The chain starts at what reads the quantity: dL/dW1 at dL/dz1.", "链从读取该量的量开始：dL/dW1 从 dL/dz1 开始。"),
+        ("The chain starts at what reads the quantity: dL/dW1 at dL/dz1.",
+         "链从读取该量的量开始：dL/dW1 从 dL/dz1 开始。"),
         example(SQUARE, "dL/dW1 = dL/dz3 @ x.T"), symbols.derivative_of_the_wrong_quantity,
     ),
     _mistake(
@@ -344,6 +349,14 @@ MISTAKES: tuple[Mistake, ...] = (
         example(ONE_SAMPLE, "dL/dz2 = a2 - t"), factors.dropped_factor, common=True,
     ),
     _mistake(
+        "derivative of the wrong activation", "用了别的激活函数的导数",
+        ("The derivative is that of another activation function.", "用的是另一个激活函数的导数。"),
+        "(W2.T @ dL/dz2) * a1 * (1 - a1)", "(W2.T @ dL/dz2) * tanh'(z1)", "a(1 - a)/(1 - a^2) = a/(1 + a)",
+        ("sigmoid: a * (1 - a). tanh: 1 - a**2. relu: 1 where z > 0.",
+         "sigmoid：a * (1 - a)。tanh：1 - a**2。relu：z > 0 处为 1。"),
+        example(SQUARE, "dL/dz1 = (W2.T @ dL/dz2) * a1 * (1 - a1)"), slopes.of_another_activation, common=True,
+    ),
+    _mistake(
         "factor 2", "多了因子 2",
         ("Twice the right value.", "是正确值的两倍。"),
         "2 * (a2 - t)", "a2 - t", "2",
@@ -359,7 +372,8 @@ MISTAKES: tuple[Mistake, ...] = (
     ),
     _mistake(
         "sum for mean", "用和代替平均",
-        ("The loss is a mean, and the gradient that of a sum: 1/n is missing.", "损失是平均值，梯度却是和的梯度：缺少 1/n。"),
+        ("The loss is a mean, and the gradient that of a sum: 1/n is missing.",
+         "损失是平均值，梯度却是和的梯度：缺少 1/n。"),
         "2 * (Z2 - T)", "2/15 * (Z2 - T)", "n",
         ("A mean over n has the derivative 1/n.", "对 n 个取平均，导数带 1/n。"),
         example(BATCH, "dL/dZ2 = 2 * (Z2 - T)"), factors.sum_for_mean, is_number=True,
@@ -387,10 +401,18 @@ MISTAKES: tuple[Mistake, ...] = (
     ),
     _mistake(
         "mean over the wrong axis", "对错误的轴取平均",
-        ("Divided by the size of another axis than the loss's mean is over.", "除以了另一轴的大小，而不是损失取平均的个数。"),
+        ("Divided by the size of another axis than the loss's mean is over.",
+         "除以了另一轴的大小，而不是损失取平均的个数。"),
         "2/5 * (Z2 - T)", "2/15 * (Z2 - T)", "n/m",
         ("Divide by the number of elements that the mean is over.", "除以取平均的元素个数。"),
         example(BATCH, "dL/dZ2 = 2/5 * (Z2 - T)"), factors.mean_over_wrong_axis, is_number=True,
+    ),
+    _mistake(
+        "pre-activation for the derivative", "用 z 代替激活函数的导数",
+        ("z stands where the derivative f'(z) belongs.", "在应当写导数 f'(z) 的地方写了 z。"),
+        "(W2.T @ dL/dz2) * z1", "(W2.T @ dL/dz2) * sigmoid'(z1)", "z/f'(z)",
+        ("Differentiate the activation at z.", "在 z 处对激活函数求导。"),
+        example(ONE_SAMPLE, "dL/dz1 = (W2.T @ dL/dz2) * z1"), slopes.pre_activation_for_the_derivative,
     ),
     _mistake(
         "sum over the wrong axis", "对错误的轴求和",
@@ -399,7 +421,7 @@ MISTAKES: tuple[Mistake, ...] = (
         ("Sum over the samples; the features stay.", "对样本求和，特征保留。"),
         example(BATCH, "dL/db2 = sum(dL/dZ2, axis=0)"), sums.sum_over_the_wrong_axis,
     ),
-    # ---- the loss --------------------------------------------------------------------------------------------------------
+    # ---- the loss ---------------------------------------------------------------------------------------------------
     _mistake(
         "loss derivative forgotten", "漏掉损失的导数",
         ("The backward pass starts with 1 at the output instead of the derivative of the loss.",
@@ -412,14 +434,15 @@ MISTAKES: tuple[Mistake, ...] = (
         "loss for its derivative", "用损失代替损失的导数",
         ("The square is not differentiated.", "平方没有求导。"),
         "(a2 - t)**2", "a2 - t", "a - t",
-        ("d(1/2 (a - t)^2)/da = a - t.", "d(1/2 (a - t)^2)/da = a - t。"),
+        ("Differentiate the square: d(1/2 (a - t)^2)/da = a - t.", "对平方求导：d(1/2 (a - t)^2)/da = a - t。"),
         example(ONE_SAMPLE, "dL/da2 = (a2 - t)**2"), factors.loss_for_its_derivative,
     ),
     _mistake(
         "dropped term", "漏掉一项",
         ("One term of a sum or difference is missing.", "和或差中漏掉了一项。"),
         "a2", "a2 - t", "a/(a - t)",
-        ("The derivative of a product has two terms; that of a difference keeps both.", "乘积的导数有两项；差的两项都保留。"),
+        ("The derivative of a product has two terms; that of a difference keeps both.",
+         "乘积的导数有两项；差的两项都保留。"),
         example(ONE_SAMPLE, "dL/da2 = a2"), factors.dropped_term,
     ),
     _mistake(
@@ -430,7 +453,7 @@ MISTAKES: tuple[Mistake, ...] = (
          "链上每一环只贡献一个因子；dL/dz2 已含 sigmoid'(z2)。"),
         example(ONE_SAMPLE, "dL/dz2 = dL/da2 * sigmoid'(z2)**2"), factors.factor_twice,
     ),
-    # ---- indices ---------------------------------------------------------------------------------------------------------
+    # ---- indices ----------------------------------------------------------------------------------------------------
     _mistake(
         "index off by one", "下标差一",
         ("An index is off by one: the neighbour of an element, or of a layer.", "下标差一：取了相邻的元素或相邻的层。"),
@@ -442,7 +465,8 @@ MISTAKES: tuple[Mistake, ...] = (
         "wrong quantity", "用了别的量",
         ("Another quantity of the same shape stands there.", "写成了另一个同形的量。"),
         "dL/dy * t", "sum(dL/dy * x)", ("the quotient of the two", "两者之商"),
-        ("Differentiate by the quantity in question: what multiplies it remains.", "对该量求导：留下的是与它相乘的量。"),
+        ("Differentiate by the quantity in question: what multiplies it remains.",
+         "对该量求导：留下的是与它相乘的量。"),
         example(SCALE, "dL/dg = sum(dL/dy * t)"), symbols.wrong_quantity,
     ),
 )  # fmt: skip

@@ -7,8 +7,8 @@ from fractions import Fraction
 
 from chainrule.symbolic.expression import Expression, Number, Real, Slope, call
 from chainrule.symbolic.simplify import is_call
-from chainrule.verify.mistakes.slopes import dropped_slope, slope_twice
 from chainrule.verify.mistakes.site import Mutation, Site
+from chainrule.verify.mistakes.slopes import dropped_slope, slope_twice
 
 
 def dropped_factor(site: Site) -> Iterator[Mutation]:
@@ -114,7 +114,7 @@ def mean_over_wrong_axis(site: Site) -> Iterator[Mutation]:
 def forgotten_mask(site: Site) -> Iterator[Mutation]:
     """What should stop where a unit is inactive, a value is clipped or an entry is masked out, goes through."""
     f = site.formula
-    if isinstance(f, Slope) and is_call(f.formula, "where"):
+    if isinstance(f, Slope) and is_call(f.formula, "where") and all(isinstance(b, Number) for b in f.formula.parts[1:]):
         yield Mutation(Number(1, f.shape))
     elif is_call(f, "where") and not site.is_in_slope:
         yield from (Mutation(branch) for branch in f.parts[1:] if branch.shape == f.shape)

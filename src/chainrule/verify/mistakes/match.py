@@ -36,6 +36,9 @@ is not the mistake differs by far more on random data."""
 ORDER = {mistake.name: i for i, mistake in enumerate(MISTAKES)}
 BY_NAME = {mistake.name: mistake for mistake in MISTAKES}
 
+FEW = 8
+"""A fit of fewer numbers than this may be chance: more data is asked for."""
+
 PAIRS = 2000
 """At most so many pairs of mistakes are tried: about 0.2 s."""
 
@@ -83,6 +86,11 @@ class Match:
         return tuple([slip.mistake for slip in self.slips])
 
     @property
+    def is_number(self) -> bool:
+        """True if numbers alone, a sign included, are wrong."""
+        return all(_is_multiple(slip.instead, slip.place) for slip in self.slips)
+
+    @property
     def names(self) -> tuple[str, ...]:
         return tuple([slip.mistake.name for slip in self.slips])
 
@@ -93,8 +101,8 @@ class Diagnosis:
 
     Attributes:
         matches: what gives the claimed values on every draw, the likeliest first; empty if no known mistake does.
-        ambiguous: several different mistakes give the same values on these draws, and are not the same formula:
-            other data may tell them apart.
+        ambiguous: other data may say more. Several different mistakes give the same values on these draws, and are
+            not the same formula; or the draws have too few numbers to tell a mistake from chance.
         seen: what can be seen of the error without a mistake's name.
         exhausted: False if pairs of mistakes were left untried.
     """
@@ -142,10 +150,13 @@ def explain_error(
         if pattern.kind == "not finite":
             return Diagnosis(tuple(search.ranked(search.repairs())), False, pattern)
         matches, exhausted = [*search.repairs(), *search.singles()], True
+        if pattern.kind == "constant ratio" and not any(m.is_number for m in matches):
+            matches = search.two_numbers() or matches  # more telling than a mutation that is a multiple by chance
         if not matches:
             matches, exhausted = search.pairs()
         ranked = search.ranked(matches)
-        return Diagnosis(tuple(ranked), search.differ(ranked), pattern, exhausted)
+        unsure = search.differ(ranked) or (bool(ranked) and search.has_few_numbers)
+        return Diagnosis(tuple(ranked), unsure, pattern, exhausted)
 
 
 # ---- the search -----------------------------------------------------------------------------------------------
@@ -207,11 +218,20 @@ class _Search:
                 if mended is None or mended in seen:
                     continue
                 slip = Slip(BY_NAME[name], self.name, instead, site.formula, mended, self.spelling)
-                if self._is_right(slip):
+                if self._is_right(slip) and not self._extinguishes(site, instead):
                     found.append(Match((slip,)))
                 else:
                     seen.add(mended)
         return found
+
+    def two_numbers(self) -> list[Match]:
+        """Two wrong numbers, one of which may be a sign."""
+        return [match for match in self._with_numbers() if match.is_number]
+
+    @property
+    def has_few_numbers(self) -> bool:
+        """True if a fit may be chance: |x| is -x wherever the sign happens to be negative."""
+        return len(self.draws) > 1 and sum(np.size(c) for c in self.claimed) < FEW
 
     def pairs(self) -> tuple[list[Match], bool]:
         """The pairs of common mistakes that give the claim, and whether all of them were tried."""
@@ -264,13 +284,15 @@ class _Search:
         mutation of the right step that is spelled like the claim is the better explanation.
         """
         slip = match.slips[-1]
-        if self.spelling is None or _is_multiple(slip.instead, slip.place):
+        if self.spelling is None or (slip.quantity == self.name and _is_multiple(slip.instead, slip.place)):
             return 0
         if slip.mutated is self.spelling:
             return 1
-        mutated = slip.mutated
+        derivation, network = self.network.derivation, self.network
+        reads = [network.quantity(d) for d in symbols(slip.mutated).values() if network.is_derivative(d)]
+        by = {derivation.named(q).name: derivation.inlined(q, self.known) for q in reads if q not in self.known}
+        mutated = replaced(slip.mutated, by)
         if slip.quantity != self.name:
-            derivation = self.network.derivation
             whole = derivation.inlined(self.name, {*self.known, slip.quantity})
             mutated = replaced(whole, {derivation.named(slip.quantity).name: mutated})
         written, made = self._leaves(self.spelling), self._leaves(simplified(mutated))
@@ -350,7 +372,7 @@ class _Search:
         peak = int(np.abs(claimed).argmax())
         for slip, value in self._tried:
             value = np.squeeze(value)
-            if not slip.mistake.common or value.shape != claimed.shape or value.flat[peak] == 0:
+            if value.shape != claimed.shape or value.flat[peak] == 0:
                 continue
             ratio = claimed.flat[peak] / value.flat[peak]
             for factor, number in factors:
@@ -385,6 +407,20 @@ class _Search:
                 return False
         return True
 
+    def _extinguishes(self, site: Site, instead: Expression) -> bool:
+        """True if a part of the mended claim is 0 that was not: a term taken out, not a slip taken back."""
+        d = self._order[0]
+        for around, place in zip(reversed(site.around[1:]), reversed(site.path[1:]), strict=True):
+            parts = list(around.parts)
+            parts[place] = instead
+            instead = around.with_parts(tuple(parts))
+            before, after = self._evaluated(around, d), self._evaluated(instead, d)
+            if before is not None and after is not None:
+                if np.abs(after).max(initial=0.0) <= self.tolerance * np.abs(before).max(initial=0.0):
+                    return True
+        value = self._evaluated(instead, d)
+        return value is not None and not value.any()
+
     def _evaluated(self, formula: Expression, d: int) -> Array | None:
         try:
             return np.asarray(evaluate(formula, self.draws[d], self.memos[d]))
@@ -393,12 +429,11 @@ class _Search:
 
     def _with_unknown(self, slip: Slip, unknown: Symbol) -> Slip | None:
         """The slip with the positive number for its unknown that fits every draw, where the step is affine in it."""
+        formulas = {slip.quantity: slip.mutated}
         errors, slopes = [], []
         for d, draw in enumerate(self.draws):
-            found = [
-                self._value({slip.quantity: slip.mutated}, {**draw, unknown.name: np.float64(x)}, {}) for x in (0, 1)
-            ]
-            none, one = found
+            none = self._value(formulas, {**draw, unknown.name: np.zeros(())}, {})
+            one = self._value(formulas, {**draw, unknown.name: np.ones(())}, {})
             if none is None or one is None or none.size != np.size(self.claimed[d]):
                 return None
             errors.append(np.ravel(self.claimed[d]) - np.ravel(none))
@@ -481,8 +516,9 @@ def _mutated(mistake: Mistake, site: Site) -> Iterator[tuple[Mutation, Expressio
 def _leading_number(f: Expression) -> Any:
     if isinstance(f, Call) and f.op.name == "neg":
         return -1
-    assert isinstance(f, Call) and isinstance(f.parts[0], Number)
-    return f.parts[0].value
+    number = f.parts[0]
+    assert isinstance(number, Number)
+    return number.value
 
 
 def _is_multiple(f: Expression, step: Expression) -> bool:

@@ -1,4 +1,4 @@
-"""A claim whose shapes do not fit, as a formula nevertheless: so that what is wrong with it can be found by mending it."""
+"""A claim whose shapes do not fit, as a formula nevertheless: mending it shows what is wrong with it."""
 
 from __future__ import annotations
 
@@ -25,8 +25,5 @@ class Lenient(Builder):
 
 def unchecked(name: str, a: Expression, b: Expression) -> Call:
     """The call of an operator on operands that do not fit, with the shape that they would give if they did."""
-    if name == "matmul":
-        shape = (*a.shape[:-1], *b.shape[-1:])
-    else:
-        shape = max(a.shape, b.shape, key=len)
+    shape = (*a.shape[:-1], *b.shape[-1:]) if name == "matmul" else max(a.shape, b.shape, key=len)
     return Call(CATALOGUE[name], (a, b), (), shape, a.dtype)

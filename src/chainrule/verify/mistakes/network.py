@@ -57,19 +57,15 @@ class Network:
             (z,) = read
             slope = cotangents(f, Number(1, f.shape), [z.name], statement.symbol).get(z.name)
             if slope is not None and not isinstance(slope, Number):
-                own = isinstance(f, Call) and has_slope(f.op)
-                found.append(Activation(statement.symbol, z, slope, f.op if own else None, f.params if own else ()))
+                own = f if isinstance(f, Call) and has_slope(f.op) else None
+                op, params = (None, ()) if own is None else (own.op, own.params)
+                found.append(Activation(statement.symbol, z, slope, op, params))
         return tuple(found)
 
     @cached_property
     def softmaxes(self) -> dict[str, Statement]:
         """The statements p = softmax(z) or p = log_softmax(z) by the name of z."""
-        return {
-            s.formula.parts[0].name: s
-            for s in self.program.statements
-            if (is_call(s.formula, "softmax") or is_call(s.formula, "log_softmax"))
-            and isinstance(s.formula.parts[0], Symbol)
-        }
+        return {z: s for s in self.program.statements for z in _normalised(s.formula)}
 
     @cached_property
     def outputs(self) -> dict[str, Symbol]:
@@ -81,7 +77,22 @@ class Network:
     def before(self) -> dict[str, Symbol]:
         """The pre-activation z of each activation a, by the name of a, where z is a quantity of the program."""
         found = {a.symbol.name: a.at for a in self.activations}
-        return found | {s.name: s.formula.parts[0] for s in self.softmaxes.values()}  # type: ignore[dict-item]
+        return found | {s.name: self.program.symbols[z] for z, s in self.softmaxes.items()}
+
+    @cached_property
+    def pre_activations(self) -> tuple[Symbol, ...]:
+        """What activation functions are applied to, and every other sum of products."""
+        found = {z.name: z for z in self.before.values()}
+        for statement in self.program.statements:
+            if any(True for _ in _products(statement.formula, self.givens)):
+                found[statement.name] = statement.symbol
+        return tuple(found.values())
+
+    @cached_property
+    def logarithms(self) -> tuple[Expression, ...]:
+        """What the program takes logarithms of."""
+        found = [f.parts[0] for s in self.program.statements for f in walk(s.formula) if is_call(f, "log")]
+        return tuple(dict.fromkeys(found))
 
     @cached_property
     def products(self) -> tuple[tuple[Expression, Expression], ...]:
@@ -127,15 +138,21 @@ class Network:
 
     @cached_property
     def targets(self) -> dict[str, Symbol]:
-        """The givens that stand beside a computed quantity of their own shape, outside every product."""
+        """The givens that stand beside a computed quantity of their own shape where only the loss follows, by name."""
         found = {}
         for given in self.program.givens:
             for statement in self.program.users[given.name]:
                 beside = [s for s in symbols(statement.formula).values() if self._is_computed(s)]
-                multiplied = any(is_call(f, "matmul") or is_call(f, "linear") for f in walk(statement.formula))
-                if not multiplied and any(s.shape == given.shape for s in beside):
+                if any(s.shape == given.shape for s in beside) and not self._is_passed_on(statement):
                     found[given.name] = given
         return found
+
+    def _is_passed_on(self, statement: Statement) -> bool:
+        """True for a layer: an activation function or a product reads it, or it is a product itself."""
+        fed = {s for _, x in self.products for s in symbols(x)}
+        activated = {a.at.name for a in self.activations if a.symbol.name != self.program.loss}
+        multiplied = any(is_call(f, "matmul") or is_call(f, "linear") for f in walk(statement.formula))
+        return multiplied or statement.name in fed | activated | self.softmaxes.keys()
 
     @cached_property
     def predictions(self) -> dict[str, Symbol]:
@@ -228,6 +245,14 @@ class Network:
 
     def _is_computed(self, formula: Expression) -> bool:
         return any(name not in self.givens for name in symbols(formula))
+
+
+def _normalised(formula: Expression) -> Iterator[str]:
+    """The name of z in softmax(z) or log_softmax(z)."""
+    if is_call(formula, "softmax") or is_call(formula, "log_softmax"):
+        (z,) = formula.parts
+        if isinstance(z, Symbol):
+            yield z.name
 
 
 def _is_given(formula: Expression, givens: frozenset[str]) -> bool:

@@ -83,7 +83,7 @@ class Pattern:
 
 
 def agree(a: Array, b: Array, tolerance: float) -> bool:
-    """True for equal values to `tolerance` of the largest element; axes of size 1 do not count."""
+    """True for finite values, equal to `tolerance` of the largest element; axes of size 1 do not count."""
     if a.shape != b.shape:
         a, b = np.squeeze(a), np.squeeze(b)
         if a.shape != b.shape:
@@ -91,7 +91,7 @@ def agree(a: Array, b: Array, tolerance: float) -> bool:
     if a.size == 0:
         return True
     scale = max(float(np.abs(a).max()), float(np.abs(b).max()))
-    return bool(np.abs(a - b).max() <= tolerance * scale)
+    return bool(np.isfinite(scale) and np.abs(a - b).max() <= tolerance * scale)
 
 
 def pattern_of(

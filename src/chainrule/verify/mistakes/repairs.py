@@ -17,7 +17,7 @@ import numpy as np
 from chainrule.errors import ChainruleError
 from chainrule.symbolic.differentiate import slope_of
 from chainrule.symbolic.evaluate import evaluate
-from chainrule.symbolic.expression import Expression, Number, Slope, Symbol, call, replaced, symbols
+from chainrule.symbolic.expression import Call, Expression, Number, Slope, Symbol, call, replaced, symbols
 from chainrule.symbolic.simplify import is_call
 from chainrule.verify.mistakes import symbols as roles
 from chainrule.verify.mistakes.network import Network
@@ -47,7 +47,16 @@ class Bench:
 
     def repairs(self, site: Site) -> Iterator[Repair]:
         """Every change at a place, by the name of the mistake that it takes back."""
-        for repair in (self._slope, self._products, self._sums, self._symbol, self._sign, self._number, self._factor):
+        for repair in (
+            self._slope,
+            self._log,
+            self._products,
+            self._sums,
+            self._symbol,
+            self._sign,
+            self._number,
+            self._factor,
+        ):
             try:
                 yield from repair(site)
             except ChainruleError:  # a change that has no shape
@@ -65,7 +74,7 @@ class Bench:
             if a.op is not None:
                 at_a = slope_of(a.op, a.symbol, dict(a.params))
                 found.append((a.symbol.name, "derivative at a instead of z", at_a))
-                for z in self.network.before.values():
+                for z in self.network.pre_activations:
                     if z != a.at:
                         at_z = slope_of(a.op, z, dict(a.params))
                         found.append((a.symbol.name, "derivative at the wrong layer", at_z))
@@ -106,6 +115,14 @@ class Bench:
         except (ChainruleError, ValueError, IndexError):
             return None
 
+    def _log(self, site: Site) -> Iterator[Repair]:
+        """1/x for the 1/p of a logarithm."""
+        f = site.formula
+        if is_call(f, "div"):
+            for p in self.network.logarithms:
+                if p.shape == f.parts[1].shape and p != f.parts[1]:
+                    yield "log of the wrong thing", f.parts[0] / p
+
     # ---- products -----------------------------------------------------------------------------------------
 
     def _products(self, site: Site) -> Iterator[Repair]:
@@ -127,7 +144,7 @@ class Bench:
             x = f.parts[0]
             for axis in range(x.ndim):
                 yield "sum over the wrong axis", call("sum", x, axis=(axis,), keepdims=True)
-        elif is_call(f, "mean"):
+        elif isinstance(f, Call) and f.op.name == "mean":
             yield "mean for sum", call("sum", f.parts[0], **dict(f.params))
         elif not isinstance(f, Number | Slope):
             name = "missing sum over the batch" if site.quantity in self.network.givens else "missing sum over neurons"
@@ -157,6 +174,8 @@ class Bench:
 
     def _sign(self, site: Site) -> Iterator[Repair]:
         f = site.formula
+        if site.around and any(is_call(site.around[-1], comparison) for comparison in ("lt", "le", "gt", "ge")):
+            return  # a mask the other way round is no sign
         if is_call(f, "neg"):
             yield "wrong sign", f.parts[0]
         elif not isinstance(f, Number):

@@ -27,6 +27,7 @@ def double_counting(site: Site) -> Iterator[Mutation]:
     every = _contributions(site)
     if len(every) > 1:
         for i, twice in enumerate(every):
+            yield Mutation(_sum([*every, twice]))
             yield Mutation(_sum([*every[:i], Number(2) * twice, *every[i + 1 :]]))
 
 

@@ -14,7 +14,10 @@ Path = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Site:
-    """A part of the right step dL/dQUANTITY = STEP: the `formula` at `path`, and the formulas around it, outermost first."""
+    """A part of the right step dL/dQUANTITY = STEP: the `formula` at `path`.
+
+    `around` are the formulas that contain it, outermost first.
+    """
 
     formula: Expression
     quantity: str

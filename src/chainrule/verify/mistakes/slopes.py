@@ -40,14 +40,14 @@ def at_the_activation(site: Site) -> Iterator[Mutation]:
 def at_the_wrong_layer(site: Site) -> Iterator[Mutation]:
     """sigma'(z) of another layer, by that layer's function or by this one's."""
     f = site.formula
-    if isinstance(f, Slope):
+    if isinstance(f, Slope) and f.at in site.network.pre_activations:
         own = site.network.result(f.op, f.at, f.params)
         for a in site.network.activations:
             if a.at != f.at:
                 yield Mutation(a.slope)
                 if isinstance(own, Symbol):
                     yield Mutation(replaced(f.formula, {own.name: a.symbol}))
-        for z in site.network.before.values():
+        for z in site.network.pre_activations:
             if z != f.at:
                 yield Mutation(slope_of(f.op, z, dict(f.params)))
     for here in _written_out(site):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from chainrule.symbolic.expression import Slope, Symbol, call, replaced, symbols
+from chainrule.symbolic.expression import Call, Expression, Slope, Symbol, call, replaced, symbols
 from chainrule.symbolic.simplify import is_call
 from chainrule.verify.mistakes.network import Network
 from chainrule.verify.mistakes.site import Mutation, Site
@@ -26,12 +26,15 @@ def exchanged(site: Site, role: Role) -> Iterator[Mutation]:
             fits = other.shape == f.shape or (free and other.ndim == f.ndim)
             if other != f and fits and role(network, f, other):
                 yield Mutation(other)
-    elif isinstance(f, Slope) or (site.is_step and not isinstance(f, Symbol)):
-        for s in symbols(f.formula if isinstance(f, Slope) else f).values():
-            for other in network.quantities:
-                if other != s and other.shape == s.shape and role(network, s, other):
-                    by = {s.name: other}
-                    yield Mutation(replaced(f.formula if isinstance(f, Slope) else f, by))  # type: ignore[arg-type]
+        return
+    if isinstance(f, Slope):
+        f = f.formula
+    elif not site.is_step:
+        return
+    for s in symbols(f).values():
+        for other in network.quantities:
+            if other != s and other.shape == s.shape and role(network, s, other):
+                yield Mutation(replaced(f, {s.name: other}))
 
 
 def previous_activation_of_the_wrong_layer(site: Site) -> Iterator[Mutation]:
@@ -70,7 +73,7 @@ def index_off_by_one(site: Site) -> Iterator[Mutation]:
             if n > 1:
                 yield Mutation(call("roll", f, shift=1, axis=axis))
                 yield Mutation(call("roll", f, shift=-1, axis=axis))
-    elif is_call(f, "slice"):
+    elif isinstance(f, Call) and f.op.name == "slice":
         yield from (Mutation(call("slice", f.parts[0], key=key)) for key in _neighbours(f))
     yield from exchanged(site, _next_layer)
 
@@ -82,7 +85,7 @@ def forgotten_bias(site: Site) -> Iterator[Mutation]:
     if isinstance(f, Symbol) and f.name in bare:
         yield Mutation(bare[f.name])
     elif isinstance(f, Slope):
-        by = {name: bare[name] for name in symbols(f.formula) if name in bare}
+        by: dict[str, Expression] = {name: bare[name] for name in symbols(f.formula) if name in bare}
         if by:
             yield Mutation(replaced(f.formula, by))
 
@@ -117,11 +120,11 @@ def _own_activation(network: Network, s: Symbol, other: Symbol) -> bool:
 
 
 def _another_derivative(network: Network, s: Symbol, other: Symbol) -> bool:
-    """dL/da for dL/dz with a = f(z) is a factor dropped instead."""
+    """dL/da for dL/dz, where a is computed from z element by element, is a factor dropped instead."""
     if not (network.is_derivative(s) and network.is_derivative(other)):
         return False
-    before = network.before.get(network.quantity(other))
-    return before is None or before.name != network.quantity(s)
+    by, of = network.quantity(s), network.quantity(other)
+    return s.shape != other.shape or all(user.name != of for user in network.program.users[by])
 
 
 def _another_weight(network: Network, s: Symbol, other: Symbol) -> bool:
@@ -149,10 +152,10 @@ def _none_of_these(network: Network, s: Symbol, other: Symbol) -> bool:
     return network.before.get(s.name) != other and network.before.get(other.name) != s
 
 
-def _neighbours(f: object) -> Iterator[tuple[object, ...]]:
+def _neighbours(f: Call) -> Iterator[tuple[object, ...]]:
     """The keys of a slice moved by one place along one axis, within its input."""
-    key = dict(f.params)["key"]  # type: ignore[attr-defined]
-    shape = f.parts[0].shape  # type: ignore[attr-defined]
+    key = dict(f.params)["key"]
+    shape = f.parts[0].shape
     for axis, part in enumerate(key):
         if isinstance(part, slice) and part.step in (None, 1) and part != slice(None):
             start, stop = part.start or 0, shape[axis] if part.stop is None else part.stop

@@ -1,0 +1,407 @@
+"""`watch`: what happens to every layer while it trains, at a cost that is measured and kept under a budget.
+
+A watch looks at a few steps and not at all of them. It keeps an account: a look is taken when what the looks have cost
+so far, and this one will cost, stays under the budget's share of the time that passed. It reads parameters, gradients
+and (where the program runs eagerly) what modules return, and writes nothing: training goes on bit by bit as it would.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import inf, isfinite, nan, sqrt
+from time import perf_counter
+from typing import Any, Literal
+
+import numpy as np
+
+from chainrule.diagnose.ledger import cap_of
+from chainrule.diagnose.measure import rms
+from chainrule.errors import ArgumentError, ArgumentTypeError, StateError
+from chainrule.nn.convolution import Conv1d, Conv2d
+from chainrule.nn.linear import Linear
+from chainrule.nn.module import Module
+from chainrule.tensor.graph import Array, Node
+from chainrule.tensor.numpy_maths import NumPyMaths
+from chainrule.tensor.recording import recorder
+from chainrule.tensor.tensor import Tensor
+
+POINTS = 256
+"""The most looks that are kept: when there are more, every second one is dropped."""
+SAMPLE = 4096
+"""An update is measured on at most so many elements of a parameter, evenly spaced: the copy is what memory holds."""
+LOOKS_UNTIL_DEAD = 3
+"""A unit without a gradient in so many looks in a row counts as dead: one batch alone proves nothing."""
+MANY_DEAD = 0.5
+JUMP = 1.0
+BINS = 20
+FLAT = 0.05
+"""A slope below this share of its cap counts as flat."""
+
+Quantity = Literal["weight", "gradient", "update", "activation", "flat", "dead"]
+QUANTITIES: tuple[Quantity, ...] = ("weight", "gradient", "update", "activation", "flat", "dead")
+"""weight, gradient, activation: root mean squares. update: rms of one step's change over rms of the weights.
+flat: the share of slopes under 5% of their cap. dead: the share of units that got no gradient in three looks."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that was seen for the first time.
+
+    Args:
+        step: of the look that saw it, from 1.
+        after: the step of the last look that did not; 0 if there was none.
+        kind: "non-finite", "dead units" (half of them), "dead layer" (all), or "jump" (a step as large as the weights).
+        where: the parameter, or the module whose result it was.
+        what: "weights", "gradient", or the operator of a result.
+        value: the size, ratio or share that was seen.
+    """
+
+    step: int
+    after: int
+    kind: Literal["non-finite", "dead units", "dead layer", "jump"]
+    where: str
+    what: str
+    value: float
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look: for each layer the quantities that could be seen."""
+
+    step: int
+    layers: Mapping[str, Mapping[Quantity, float]]
+
+
+@dataclass
+class _Layer:
+    """The parameters of one module, with what must be remembered of them between looks."""
+
+    name: str
+    module: Module
+    parameters: dict[str, Any]
+    before: dict[str, Array] = field(default_factory=dict)
+    without_gradient: Array | None = None
+
+    @property
+    def has_units(self) -> bool:
+        """True where each row of the weight belongs to one unit; a row of an embedding is a word that may not come."""
+        return isinstance(self.module, Linear | Conv1d | Conv2d) and "weight" in self.parameters
+
+
+@dataclass
+class _Activation:
+    size: float
+    slopes: Array | None
+    flat: float | None
+
+
+class Watch:
+    """Looks at a model's training, once in a while. Made by `chainrule.diagnose.watch`.
+
+    Call `step()` once for each training step, at a place where the gradients are there: after `backward()`, before
+    the next `zero_grad()`. For a compiled step that is after each call.
+
+    Attributes:
+        looks: what was seen, at most 256, the oldest first; of a long training evenly chosen.
+        events: what was seen for the first time.
+        steps: how many steps were counted.
+        overhead: seconds spent on looking over seconds passed since the first step.
+    """
+
+    def __init__(self, model: Module, every: int | Literal["auto"], budget: float) -> None:
+        self.every, self.budget = every, budget
+        self.looks: list[Look] = []
+        self.events: list[Event] = []
+        self.steps = 0
+        self.slopes: dict[str, Array] = {}
+        self._layers = _layers_of(model)
+        self._modules = {name: m for name, m in model.named_modules() if not list(m.children())}
+        self._seen: dict[str, _Activation] = {}
+        self._hooks: list[Any] = []
+        self._taken = self._stride = 0
+        self._spent = self._cost = 0.0
+        self._last_look = 0
+        self._is_armed = False
+        self._start: float | None = None
+        self._arm()
+
+    # ---- at every step -----------------------------------------------------------------------------------------
+
+    def step(self) -> None:
+        """Count one training step, and look if it is time to.
+
+        Raises:
+            StateError: at a look, if no parameter has a gradient.
+        """
+        now = perf_counter()
+        if self._start is None:
+            self._start = now
+        self.steps += 1
+        if self._is_armed:
+            self._look()
+        if self._is_time(now):
+            self._arm()
+        self._spent += perf_counter() - now if self._is_armed or self._last_look == self.steps else 0.0
+
+    @property
+    def overhead(self) -> float:
+        """Seconds spent on looking over seconds passed, since the first step; 0 before it."""
+        return 0.0 if self._start is None else self._spent / max(perf_counter() - self._start, 1e-9)
+
+    def _is_time(self, now: float) -> bool:
+        """Whether the step that comes is to be looked at."""
+        if self.every != "auto":
+            return (self.steps + 1) % self.every == 0 or self.every == 1
+        assert self._start is not None
+        return self._spent + self._cost <= self.budget * (now - self._start)
+
+    def close(self) -> None:
+        """Take the hooks off the modules; nothing is seen from then on."""
+        self._disarm()
+        self._is_armed = False
+        self.every, self.budget = "auto", -1.0
+
+    # ---- before a step that is looked at -----------------------------------------------------------------------
+
+    def _arm(self) -> None:
+        self._is_armed = True
+        for layer in self._layers:
+            layer.before = {name: _sample(p.value) for name, p in layer.parameters.items()}
+        self._seen = {}
+        for name, module in self._modules.items():
+            self._hooks.append(module.register_forward_hook(self._see(name)))
+
+    def _disarm(self) -> None:
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks = []
+
+    def _see(self, name: str) -> Any:
+        def see(module: Module, args: Any, output: Any) -> None:
+            # while a program is compiled there are no numbers yet
+            if recorder() is None and isinstance(output, Tensor) and output.value.dtype.kind == "f":
+                start = perf_counter()
+                self._seen[name] = _activation(output)
+                if not isfinite(self._seen[name].size):
+                    op = output.edge.name().removesuffix("Backward") if isinstance(output.edge, Node) else "a constant"
+                    self._happened("non-finite", name, op, self._seen[name].size, during=1)
+                self._spent += perf_counter() - start
+
+        return see
+
+    # ---- after it ----------------------------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        start = perf_counter()
+        self._is_armed = False
+        self._disarm()
+        if all(p.grad is None for layer in self._layers for p in layer.parameters.values()):
+            raise StateError(
+                "watch.step(): no parameter has a gradient",
+                got=[f"step  {self.steps}"],
+                mend="Call it after backward() and before the gradients are set to None by zero_grad().",
+            )
+        seen: dict[str, dict[Quantity, float]] = {layer.name: self._measured(layer) for layer in self._layers}
+        for name, one in self._seen.items():
+            row = seen.setdefault(name, {})
+            row["activation"] = one.size
+            if one.flat is not None:
+                row["flat"] = one.flat
+            if one.slopes is not None:
+                self.slopes[name] = one.slopes
+        self._keep(Look(self.steps, seen))
+        self._last_look = self.steps
+        self._cost = max(self._cost * 0.5, perf_counter() - start)
+
+    def _measured(self, layer: _Layer) -> dict[Quantity, float]:
+        """What a layer's parameters and gradients show now."""
+        row: dict[Quantity, float] = {}
+        parameters = layer.parameters
+        sizes = {name: size_of(p.value) for name, p in parameters.items()}
+        gradients = {name: size_of(p.grad.value) for name, p in parameters.items() if p.grad is not None}
+        for what, found in (("weights", sizes), ("gradient", gradients)):
+            for name, size in found.items():
+                if not isfinite(size):
+                    self._happened("non-finite", _path(layer.name, name), what, size)
+        row["weight"] = _together(sizes, parameters)
+        if gradients:
+            row["gradient"] = _together(gradients, parameters)
+        changes = {
+            name: rms(_sample(p.value) - layer.before[name]) for name, p in parameters.items() if name in layer.before
+        }
+        layer.before = {}
+        if row["weight"] > 0:
+            row["update"] = _together(changes, parameters) / row["weight"]
+            if row["update"] >= JUMP:
+                self._happened("jump", layer.name, "weights", row["update"])
+        if layer.has_units and "weight" in gradients:
+            row["dead"] = self._dead(layer)
+        return row
+
+    def _dead(self, layer: _Layer) -> float:
+        """The share of units whose weights got a gradient of exactly zero in each of the last looks."""
+        g = layer.parameters["weight"].grad.value
+        silent = ~np.any(g.reshape(len(g), -1), axis=1)
+        count = layer.without_gradient
+        layer.without_gradient = count = np.where(silent, 1 + (0 if count is None else count), 0)
+        share = float(np.mean(count >= LOOKS_UNTIL_DEAD))
+        if share == 1.0:
+            self._happened("dead layer", layer.name, "gradient", share)
+        elif share >= MANY_DEAD:
+            self._happened("dead units", layer.name, "gradient", share)
+        return share
+
+    def _happened(self, kind: Any, where: str, what: str, value: float, during: int = 0) -> None:
+        if not any(e.kind == kind and e.where == where and e.what == what for e in self.events):
+            self.events.append(Event(self.steps + during, self._last_look, kind, where, what, value))
+
+    def _keep(self, look: Look) -> None:
+        """Keep a look; of looks that became too many, every second one, from now on, too."""
+        if self._taken % (1 << self._stride) == 0:
+            self.looks.append(look)
+            if len(self.looks) > POINTS:
+                self.looks, self._stride = self.looks[::2], self._stride + 1
+        self._taken += 1
+
+    # ---- what was seen -----------------------------------------------------------------------------------------
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The names of what was seen, modules with parameters first."""
+        return tuple(dict.fromkeys([name for look in self.looks for name in look.layers]))
+
+    def series(self, quantity: Quantity) -> dict[str, list[float | None]]:
+        """For each layer the quantity at every look that was kept; None where it was not seen.
+
+        Raises:
+            ArgumentError: an unknown quantity.
+        """
+        if quantity not in QUANTITIES:
+            raise ArgumentError(
+                "watch.series: no such quantity",
+                got=[f"quantity  {quantity!r}"],
+                mend=f"There are {', '.join(QUANTITIES)}.",
+            )
+        rows = {name: [look.layers.get(name, {}).get(quantity) for look in self.looks] for name in self.layers}
+        return {name: row for name, row in rows.items() if any(v is not None for v in row)}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as what JSON holds; numbers that are not finite are None."""
+        return {
+            "steps": self.steps,
+            "overhead": self.overhead,
+            "looks": [look.step for look in self.looks],
+            "series": {
+                q: {name: [_finite(v) for v in row] for name, row in self.series(q).items()} for q in QUANTITIES
+            },
+            "events": [{**vars(event), "value": _finite(event.value)} for event in self.events],
+        }
+
+    def __str__(self) -> str:
+        from chainrule.diagnose.report import watch_text
+
+        return watch_text(self)
+
+    def to_html(self, path: Any = None, lang: str = "en") -> str:
+        """What was seen as one HTML file that needs nothing else; it is written to `path`, if that is given."""
+        from chainrule.diagnose.report import watch_html
+
+        return watch_html(self, path, lang)
+
+
+def watch(model: Module, every: int | Literal["auto"] = "auto", budget: float = 0.01) -> Watch:
+    """A watch on a model's training, eager or compiled, at a cost under a budget.
+
+    It sees of each layer, all as root mean squares or ratios and therefore on one scale whatever the layer's size: the
+    weights, the gradient, the update over the weights, the share of units that get no gradient; where the step runs
+    eagerly also what modules return and how flat their activations are. First-seen events (a layer dies, a number is
+    not finite, a step is as large as the weights) are listed with their place. Results of the training are the same
+    with and without it.
+
+    Args:
+        model: the module that trains.
+        every: look at every so-manieth step; "auto" looks as often as the budget allows.
+        budget: the share of the time that "auto" may spend on looking, in (0, 1).
+
+    Raises:
+        ArgumentTypeError: a model that is no Module.
+        ArgumentError: no parameters; `every` below 1; a budget outside of (0, 1).
+
+    Example:
+        >>> import chainrule as cr
+        >>> from chainrule import nn, optim
+        >>> model = nn.Linear(2, 1)
+        >>> opt, seen = optim.SGD(model.parameters(), lr=0.1), cr.diagnose.watch(model)
+        >>> for _ in range(3):
+        ...     opt.zero_grad()
+        ...     model(cr.ones(4, 2)).mean().backward()
+        ...     opt.step()
+        ...     seen.step()
+        >>> seen.steps
+        3
+    """
+    if not isinstance(model, Module):
+        raise ArgumentTypeError("watch: only an nn.Module can be watched", got=[f"model  {type(model).__name__}"])
+    if every != "auto" and (not isinstance(every, int) or isinstance(every, bool) or every < 1):
+        raise ArgumentError("watch: every is a whole number of steps, at least 1, or 'auto'", got=[f"every  {every!r}"])
+    if not 0 < budget < 1:
+        raise ArgumentError("watch: the budget is a share of the time, between 0 and 1", got=[f"budget  {budget!r}"])
+    if not list(model.parameters()):
+        raise ArgumentError("watch: the model has no parameters: there is nothing to watch")
+    return Watch(model, every, budget)
+
+
+def size_of(x: Array) -> float:
+    """The root mean square; not finite if an element is not. Fast: NaN and infinity come through the product."""
+    flat = x.reshape(-1)
+    square = float(np.dot(flat, flat)) / max(flat.size, 1)
+    if 1e-30 < square < 1e30:
+        return sqrt(square)
+    return rms(x)  # squares of float32 that are out of range, zeros, and what is not finite
+
+
+def _layers_of(model: Module) -> list[_Layer]:
+    """The modules that own parameters; a shared parameter belongs to the first."""
+    named = {id(p) for p in model.parameters()}
+    layers = []
+    for name, module in model.named_modules():
+        own = {n: p for n, p in module.named_parameters(recurse=False) if id(p) in named}
+        named -= {id(p) for p in own.values()}
+        if own:
+            layers.append(_Layer(name or type(module).__name__, module, own))
+    return layers
+
+
+def _activation(output: Tensor) -> _Activation:
+    node = output.edge
+    cap = cap_of(node) if isinstance(node, Node) else None
+    if not isinstance(node, Node) or not cap or node.saved is None:
+        return _Activation(size_of(output.value), None, None)
+    pull, *_ = node.plan.steps[0]
+    slopes = np.abs(np.asarray(pull(NumPyMaths, np.ones_like(output.value), node.saved))) / cap
+    counts, _ = np.histogram(slopes, BINS, (0.0, 1.0 + 1e-6))
+    return _Activation(size_of(output.value), counts / max(slopes.size, 1), float(np.mean(slopes < FLAT)))
+
+
+def _sample(x: Array) -> Array:
+    flat = x.reshape(-1)
+    return flat[:: -(-flat.size // SAMPLE) or 1].copy()
+
+
+def _together(sizes: Mapping[str, float], parameters: Mapping[str, Any]) -> float:
+    """The root mean square of several parameters as one."""
+    counts = {name: parameters[name].value.size for name in sizes}
+    total = sum(counts.values())
+    if not total or not all(map(isfinite, sizes.values())):
+        return nan if any(s != s for s in sizes.values()) else inf if total else 0.0
+    largest = max(sizes.values()) or 1.0
+    return largest * sqrt(sum([counts[name] * (size / largest) ** 2 for name, size in sizes.items()]) / total)
+
+
+def _path(layer: str, name: str) -> str:
+    return f"{layer}.{name}"
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and isfinite(value) else None
