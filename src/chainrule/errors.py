@@ -6,6 +6,7 @@ clauses keep working.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable
 
 
@@ -133,10 +134,10 @@ class FileWriteError(ChainruleError, OSError):
 
 
 class NotationError(ChainruleError, SyntaxError):
-    """A formula or a derivation file that cannot be read, with the line and column (both from 1) where it went wrong."""
+    """A formula or a derivation file that cannot be read, with the line and column, both from 1, of the fault."""
 
     def __init__(self, what: str, *, line: int, column: int, text: str = "", mend: str | None = None) -> None:
-        excerpt = [text, " " * (column - 1) + "^"] if text else []
+        excerpt = pointed_at(text, column) if text else []
         super().__init__(f"line {line}, column {column}: {what}", got=excerpt, mend=mend)
         self.line, self.column, self.reason = line, column, what
 
@@ -147,3 +148,25 @@ class GradcheckError(ChainruleError, RuntimeError):
     def __init__(self, what: str, *, findings: object) -> None:
         super().__init__(what)
         self.findings = findings
+
+
+EXCERPT = 100
+"""So many characters of a long line are shown."""
+
+
+def pointed_at(text: str, column: int) -> list[str]:
+    """A line of a text, cut where it is long, and below it a mark under one of its columns, counted from 1."""
+    start = max(min(column - 1 - EXCERPT // 2, len(text) - EXCERPT), 0)
+    shown = text[start : start + EXCERPT]
+    before = "".join([_blank(letter) for letter in text[start : column - 1]])
+    more = ("… " if start else "", " …" if start + EXCERPT < len(text) else "")
+    return [f"{more[0]}{shown}{more[1]}", f"{' ' * len(more[0])}{before}^"]
+
+
+def _blank(letter: str) -> str:
+    """What is as wide as a letter and empty: two spaces for a Chinese one, none for an accent, a tab for a tab."""
+    if letter == "\t":
+        return letter
+    if unicodedata.combining(letter):
+        return ""
+    return "  " if unicodedata.east_asian_width(letter) in "WF" else " "

@@ -27,14 +27,14 @@ def test_he_initialisation_keeps_the_variance_and_chi_at_one_for_relu() -> None:
 @pytest.mark.parametrize("name", ["tanh", "sigmoid", "gelu", "selu", "elu", "hardtanh"])
 @pytest.mark.parametrize("q", [0.1, 1.0, 4.0])
 def test_moments_agree_with_a_dense_sum(name: str, q: float) -> None:
-    z = np.linspace(-12, 12, 400_001) * sqrt(q)
+    z = np.linspace(-12, 12, 400_000) * sqrt(q)  # no point at 0, where slopes jump
     density = np.exp(-z * z / (2 * q))
     x = cr.tensor(z, requires_grad=True)
     y = getattr(cr.nn.functional, name)(x) if not hasattr(cr, name) else getattr(cr, name)(x)
     y.sum().backward()
     values = [np.sum(density * v.numpy() ** 2) / np.sum(density) for v in (y.detach(), x.grad)]
-    # 256 points: 1e-6 for smooth functions, and 1e-2 where the slope jumps between two points
-    assert moments(CATALOGUE[name], {}, q) == pytest.approx(values, rel=3e-2 if name == "hardtanh" else 1e-3)
+    # a jump of the slope: one point may be on the wrong side, of weight 0.003 / sqrt(2 pi); a kink: the step, squared
+    assert moments(CATALOGUE[name], {}, q) == pytest.approx(values, rel=4e-3 if name == "hardtanh" else 1e-5)
 
 
 def wide(activation: type[nn.Module], gain: float, depth: int = 12, width: int = 512) -> nn.Sequential:

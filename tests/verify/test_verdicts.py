@@ -109,16 +109,15 @@ def test_a_claim_at_a_kink_of_the_given_point_is_right_if_it_is_right_beside_it(
     "claim",
     [
         "dL/dW = (1/n * (A - T) * (Z > 0)) @ X.T",
-        "dL/dW = outer(1/n * (A[:, 0] - T[:, 0]) * (Z[:, 0] > 0), X[:, 0]) + (((A[:, 1:4] - T[:, 1:4]) * (Z[:, 1:4] > 0)) @ X[:, 1:4].T) / n",
+        "dL/dW = outer((A[:, 0] - T[:, 0]) * (Z[:, 0] > 0), X[:, 0]) / n"
+        " + (((A[:, 1:4] - T[:, 1:4]) * (Z[:, 1:4] > 0)) @ X[:, 1:4].T) / n",
         "dL/db = sum((A - T) * relu'(Z), axis=1) / n",
         "dL/db = mean((A - T) * relu'(Z), axis=batch)",
         "dL/dA = (A - T) / n",
     ],
 )
 def test_a_batch_is_a_matrix_of_columns(claim: str) -> None:
-    result = derivation(
-        text=BATCH.replace("[:, ", "[0:3, ") + "  " + claim.replace("X[:, ", "X[0:2, ").replace("[:, ", "[0:3, ")
-    )
+    result = derivation(text=BATCH + "  " + claim)
     assert result.ok, str(result)
 
 
@@ -140,7 +139,8 @@ def test_a_claim_whose_shapes_do_not_fit_is_wrong_with_the_reason() -> None:
     ("printed", "verdict"),
     [
         ("-0.0276", "right"), ("-0.027", "right"), ("-0.028", "right"), ("-0.0275", "right"), ("-0.026", "wrong"),
-        ("-0.029", "wrong"), ("0.027", "wrong"), ("-0.226 * 0.244 * 0.5", "right"), ("-2.7e-2", "right"), ("-1", "wrong"),
+        ("-0.029", "wrong"), ("0.027", "wrong"), ("-0.226 * 0.244 * 0.5", "right"),
+        ("-2.7e-2", "right"), ("-1", "wrong"),
     ],
 )  # fmt: skip
 def test_numbers_are_right_as_printed_rounded_or_truncated(printed: str, verdict: str) -> None:

@@ -127,7 +127,13 @@ def _refused(file: Path, error: Exception, args: argparse.Namespace) -> None:
     elif args.grade:
         print(Grade(str(file), (), str(error)).printed(args.lang))
     else:
-        print(f"error: {file}: {error}", file=sys.stderr)
+        print(f"error: {_said(file, error)}", file=sys.stderr)
+
+
+def _said(file: Path, error: Exception) -> str:
+    """What is wrong with a file, with its name once."""
+    text = error.strerror or str(error) if isinstance(error, OSError) else str(error)
+    return text if text.startswith(str(file)) else f"{file}: {text}"
 
 
 def _print(result: DerivationResult, args: argparse.Namespace, rubric: Any) -> None:

@@ -27,15 +27,20 @@ from chainrule.tensor.graph import Array
 from chainrule.tensor.switches import enable_grad
 from chainrule.tensor.tensor import wrap
 
-NODES = 256
+POINTS = 8192
 """Points of the quadrature: even, so that half of them lie on each side of a kink at 0, where ReLU has its own."""
 
 
 @lru_cache(maxsize=1)
-def gauss_hermite() -> tuple[Array, Array]:
-    """Points u and weights p of E[f(u)] = sum p f(u) for u ~ N(0, 1)."""
-    points, weights = np.polynomial.hermite_e.hermegauss(NODES)
-    return points, weights / weights.sum()
+def quadrature() -> tuple[Array, Array]:
+    """Points u and weights p of E[f(u)] = sum p f(u) for u ~ N(0, 1): midpoints of equal steps in [-12, 12].
+
+    For smooth f as exact as float64 is, for the density falls to 0 at the ends; where f jumps, wrong by half a step.
+    Gauss-Hermite's points lie so far apart that hardtanh's mean squared slope comes out 14% wrong with 256 of them.
+    """
+    points = (np.arange(POINTS) + 0.5) * (24 / POINTS) - 12
+    density = np.exp(-0.5 * points * points)
+    return points, density / density.sum()
 
 
 def moments(op: Op, params: Mapping[str, Any], q: float) -> tuple[float, float]:
@@ -46,11 +51,11 @@ def moments(op: Op, params: Mapping[str, Any], q: float) -> tuple[float, float]:
         params: its parameters.
         q: the mean square of z, positive.
     """
-    points, weights = gauss_hermite()
+    points, weights = quadrature()
     with enable_grad():
         z = wrap(sqrt(q) * points, None).requires_grad_()
         y = GATES[op.name](z, **params)
-        (slope,) = grad(y, z, grad_outputs=wrap(np.ones(NODES), None))
+        (slope,) = grad(y, z, grad_outputs=wrap(np.ones(POINTS), None))
     return float(weights @ y.value**2), float(weights @ slope.value**2)
 
 

@@ -15,14 +15,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from chainrule.diagnose.ledger import cap_of
+from chainrule.diagnose.activations import Activation, activation_of, size_of
 from chainrule.diagnose.measure import rms
 from chainrule.errors import ArgumentError, ArgumentTypeError, StateError
 from chainrule.nn.convolution import Conv1d, Conv2d
 from chainrule.nn.linear import Linear
 from chainrule.nn.module import Module
 from chainrule.tensor.graph import Array, Node
-from chainrule.tensor.numpy_maths import NumPyMaths
 from chainrule.tensor.recording import recorder
 from chainrule.tensor.tensor import Tensor
 
@@ -34,9 +33,6 @@ LOOKS_UNTIL_DEAD = 3
 """A unit without a gradient in so many looks in a row counts as dead: one batch alone proves nothing."""
 MANY_DEAD = 0.5
 JUMP = 1.0
-BINS = 20
-FLAT = 0.05
-"""A slope below this share of its cap counts as flat."""
 
 Quantity = Literal["weight", "gradient", "update", "activation", "flat", "dead"]
 QUANTITIES: tuple[Quantity, ...] = ("weight", "gradient", "update", "activation", "flat", "dead")
@@ -89,13 +85,6 @@ class _Layer:
         return isinstance(self.module, Linear | Conv1d | Conv2d) and "weight" in self.parameters
 
 
-@dataclass
-class _Activation:
-    size: float
-    slopes: Array | None
-    flat: float | None
-
-
 class Watch:
     """Looks at a model's training, once in a while. Made by `chainrule.diagnose.watch`.
 
@@ -105,6 +94,7 @@ class Watch:
     Attributes:
         looks: what was seen, at most 256, the oldest first; of a long training evenly chosen.
         events: what was seen for the first time.
+        slopes: for each activation that ran eagerly, how steep it was at the last look.
         steps: how many steps were counted.
         overhead: seconds spent on looking over seconds passed since the first step.
     """
@@ -114,10 +104,11 @@ class Watch:
         self.looks: list[Look] = []
         self.events: list[Event] = []
         self.steps = 0
-        self.slopes: dict[str, Array] = {}
+        self.slopes: dict[str, Activation] = {}
         self._layers = _layers_of(model)
         self._modules = {name: m for name, m in model.named_modules() if not list(m.children())}
-        self._seen: dict[str, _Activation] = {}
+        self._places = {name: place for place, (name, _) in enumerate(model.named_modules())}
+        self._seen: dict[str, Activation] = {}
         self._hooks: list[Any] = []
         self._taken = self._stride = 0
         self._spent = self._cost = 0.0
@@ -182,7 +173,7 @@ class Watch:
             # while a program is compiled there are no numbers yet
             if recorder() is None and isinstance(output, Tensor) and output.value.dtype.kind == "f":
                 start = perf_counter()
-                self._seen[name] = _activation(output)
+                self._seen[name] = activation_of(output)
                 if not isfinite(self._seen[name].size):
                     op = output.edge.name().removesuffix("Backward") if isinstance(output.edge, Node) else "a constant"
                     self._happened("non-finite", name, op, self._seen[name].size, during=1)
@@ -208,8 +199,8 @@ class Watch:
             row["activation"] = one.size
             if one.flat is not None:
                 row["flat"] = one.flat
-            if one.slopes is not None:
-                self.slopes[name] = one.slopes
+            if one.shares is not None:
+                self.slopes[name] = one
         self._keep(Look(self.steps, seen))
         self._last_look = self.steps
         self._cost = max(self._cost * 0.5, perf_counter() - start)
@@ -268,8 +259,9 @@ class Watch:
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """The names of what was seen, modules with parameters first."""
-        return tuple(dict.fromkeys([name for look in self.looks for name in look.layers]))
+        """The names of what was seen, in the order of the model."""
+        seen = dict.fromkeys([name for look in self.looks for name in look.layers])
+        return tuple(sorted(seen, key=lambda name: self._places.get(name, -1)))
 
     def series(self, quantity: Quantity) -> dict[str, list[float | None]]:
         """For each layer the quantity at every look that was kept; None where it was not seen.
@@ -352,15 +344,6 @@ def watch(model: Module, every: int | Literal["auto"] = "auto", budget: float = 
     return Watch(model, every, budget)
 
 
-def size_of(x: Array) -> float:
-    """The root mean square; not finite if an element is not. Fast: NaN and infinity come through the product."""
-    flat = x.reshape(-1)
-    square = float(np.dot(flat, flat)) / max(flat.size, 1)
-    if 1e-30 < square < 1e30:
-        return sqrt(square)
-    return rms(x)  # squares of float32 that are out of range, zeros, and what is not finite
-
-
 def _layers_of(model: Module) -> list[_Layer]:
     """The modules that own parameters; a shared parameter belongs to the first."""
     named = {id(p) for p in model.parameters()}
@@ -371,17 +354,6 @@ def _layers_of(model: Module) -> list[_Layer]:
         if own:
             layers.append(_Layer(name or type(module).__name__, module, own))
     return layers
-
-
-def _activation(output: Tensor) -> _Activation:
-    node = output.edge
-    cap = cap_of(node) if isinstance(node, Node) else None
-    if not isinstance(node, Node) or not cap or node.saved is None:
-        return _Activation(size_of(output.value), None, None)
-    pull, *_ = node.plan.steps[0]
-    slopes = np.abs(np.asarray(pull(NumPyMaths, np.ones_like(output.value), node.saved))) / cap
-    counts, _ = np.histogram(slopes, BINS, (0.0, 1.0 + 1e-6))
-    return _Activation(size_of(output.value), counts / max(slopes.size, 1), float(np.mean(slopes < FLAT)))
 
 
 def _sample(x: Array) -> Array:

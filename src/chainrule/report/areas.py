@@ -84,7 +84,7 @@ def stacked_bars(chart: StackedBars) -> Markup:
 
 def _extent(chart: StackedBars, row: int) -> tuple[float, float]:
     values = [stack.values[row] for stack in chart.stacks]
-    return sum([v for v in values if v < 0]), sum([v for v in values if v > 0])
+    return sum([v for v in values if v < 0], 0.0), sum([v for v in values if v > 0], 0.0)
 
 
 def _starts(chart: StackedBars, index: int) -> list[float]:
@@ -92,7 +92,7 @@ def _starts(chart: StackedBars, index: int) -> list[float]:
     starts = []
     for row in range(len(chart.labels)):
         mine = chart.stacks[index].values[row]
-        starts.append(sum([s.values[row] for s in chart.stacks[:index] if (s.values[row] < 0) == (mine < 0)]))
+        starts.append(sum([s.values[row] for s in chart.stacks[:index] if (s.values[row] < 0) == (mine < 0)], 0.0))
     return starts
 
 
@@ -225,7 +225,7 @@ def _scale(chart: HeatMap, shades: Shades, left: float, y: float) -> Iterator[Ma
     """A few shades with their values."""
     room = (WIDTH - GAP - left) / STEPS_OF_LEGEND
     yield words_at(chart.value_label, left, y)
-    for step in range(STEPS_OF_LEGEND):
+    for step in range(STEPS_OF_LEGEND if shades.high > shades.low else 1):
         depth = step / (STEPS_OF_LEGEND - 1)
         x = left + step * room
         yield element("rect", x=x, y=y + 6, width=14.0, height=11.0, fill="currentColor", fill_opacity=_opacity(depth))

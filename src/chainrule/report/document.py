@@ -119,7 +119,7 @@ class StackedBars:
     @property
     def totals(self) -> list[float]:
         """The sum of each bar's parts."""
-        return [sum([stack.values[row] for stack in self.stacks]) for row in range(len(self.labels))]
+        return [sum([stack.values[row] for stack in self.stacks], 0.0) for row in range(len(self.labels))]
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ class Shades:
         if not self.shows(value):
             return None
         low, high, x = (log(v) if self.log else v for v in (self.low, self.high, as_float(value)))
-        return round((x - low) / (high - low) * LEVELS) / LEVELS if high > low else 0.5
+        return round((x - low) / (high - low) * LEVELS) / LEVELS if high > low else 0.5 if self.log else float(x > 0)
 
     def shows(self, value: float | None) -> bool:
         """True for what has a shade: finite, and positive on a logarithmic scale."""
@@ -42,10 +42,10 @@ class Shades:
 
 
 def shades_of(chart: HeatMap) -> Shades | None:
-    """The shades that hold all values of a chart; None where there is nothing to show."""
+    """The shades that hold all values of a chart, and 0 if they are linear; None where there is nothing to show."""
     every = Shades(0.0, 0.0, chart.log)
     values = [as_float(v) for row in chart.values for v in row if every.shows(v)]
     if not values:
         marked = any((v is not None and not isfinite(v)) or v == 0 for row in chart.values for v in row)
         return Shades(1.0, 1.0, chart.log) if marked else None
-    return Shades(min(values), max(values), chart.log)
+    return Shades(min(values) if chart.log else min(0.0, *values), max(values), chart.log)

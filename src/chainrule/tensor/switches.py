@@ -16,7 +16,7 @@ class _Switch:
     """A change of the thread's mode, for a block or for every call of a decorated function."""
 
     def __init__(self, **changes: bool) -> None:
-        self.changes = changes
+        self.changes: dict[str, Any] = changes
         self.before: list[Mode] = []
 
     def __enter__(self) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Callable, Mapping
-from os import PathLike
 from dataclasses import replace
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -113,15 +114,19 @@ def compare(
 
 
 def read(path: Path) -> str:
-    """The text of a file.
+    """The text of a file: UTF-8, or UTF-16 with its mark, as PowerShell writes it.
 
     Raises:
-        FileFormatError: for one that is not UTF-8.
+        FileFormatError: for one that is neither.
     """
+    found = path.read_bytes()
     try:
-        return path.read_text("utf-8-sig")
+        text = found.decode("utf-16" if found.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig")
     except UnicodeDecodeError as error:
-        raise FileFormatError(f"{path} is not a text file in UTF-8", got=[str(error)]) from error
+        raise FileFormatError(
+            f"{path} is not a text file in UTF-8", got=[str(error)], mend="Save it as UTF-8 in your editor."
+        ) from error
+    return "\n".join(text.splitlines())
 
 
 def judged(given: Problem, title: str = "") -> DerivationResult:

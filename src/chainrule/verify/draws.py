@@ -70,7 +70,7 @@ def nature_of(x: Array, *, is_label: bool, is_count: bool) -> Nature:
 
 
 def _random(x: Array, rng: np.random.Generator, size: float) -> Array:
-    return rng.normal(size=x.shape)
+    return np.asarray(rng.normal(size=x.shape))
 
 
 def _one_hot(x: Array, rng: np.random.Generator, size: float) -> Array:
@@ -86,7 +86,7 @@ def _probabilities(x: Array, rng: np.random.Generator, size: float) -> Array:
 
 
 def _labels(x: Array, rng: np.random.Generator, size: float) -> Array:
-    return rng.integers(2, size=x.shape).astype(np.float64)
+    return np.asarray(rng.integers(2, size=x.shape), np.float64)
 
 
 def _between(x: Array, rng: np.random.Generator, size: float) -> Array:
@@ -97,7 +97,7 @@ def _between(x: Array, rng: np.random.Generator, size: float) -> Array:
 def _numbers(x: Array, rng: np.random.Generator, size: float) -> Array:
     """Signs stay, sizes change; what is 0 becomes something else."""
     moved = x * np.exp(0.5 * size * rng.normal(size=x.shape))
-    return np.where(x == 0, 0.4 * size * rng.normal(size=x.shape), moved)
+    return np.asarray(np.where(x == 0, 0.4 * size * rng.normal(size=x.shape), moved))
 
 
 REDRAW: dict[str, Callable[[Array, np.random.Generator, float], Array]] = {

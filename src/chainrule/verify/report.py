@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from rich.cells import cell_len
 
 from chainrule.notation.prose import Prose
 from chainrule.notation.words import Words, words
@@ -42,13 +43,18 @@ def _claim_lines(claim: ClaimResult, say: Words) -> Iterator[str]:
     verdict = getattr(say.labels, claim.verdict)
     place = f"{say.labels.line} {claim.line}" if claim.line else ""
     named = "" if claim.text.startswith(claim.name) or not claim.text.startswith("\\") else f"   [{claim.name}]"
-    yield f"{MARKS[claim.verdict]} {verdict:<{_widest(say)}}  {place:<9}{claim.text}{named}"
+    yield f"{MARKS[claim.verdict]} {padded(verdict, _widest(say))}  {padded(place, 9)}{claim.text}{named}"
     for sentence in _explained(claim, say):
         yield f"      {sentence}"
 
 
 def _widest(say: Words) -> int:
-    return max(len(getattr(say.labels, verdict)) for verdict in MARKS)
+    return max(cell_len(getattr(say.labels, verdict)) for verdict in MARKS)
+
+
+def padded(text: str, width: int) -> str:
+    """The text with spaces up to a width of the terminal, in which a Chinese character takes two columns."""
+    return text + " " * (width - cell_len(text))
 
 
 def _explained(claim: ClaimResult, say: Words) -> Iterator[str]:

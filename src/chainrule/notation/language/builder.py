@@ -180,7 +180,7 @@ class Builder:
         try:
             return Number(ARITHMETIC[at.text](a.value, b.value))
         except (ArithmeticError, ValueError) as error:
-            raise self.source.error(f"{a.value} {at.text} {b.value} is not a number: {error}", at) from error
+            raise self.source.error(f"{a.value} {at.text} {b.value} is not a number: {error.args[-1]}", at) from error
 
     def _indexed(self, syntax: Indexed) -> Expression:
         x = self.expression(syntax.operand)

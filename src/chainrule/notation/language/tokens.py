@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -10,9 +11,12 @@ from chainrule.errors import NotationError
 
 TEXTBOOK = {
     "δ": "delta", "Δ": "Delta", "σ": "sigma", "η": "eta", "α": "alpha", "λ": "lambda", "μ": "mu", "θ": "theta",
-    "∂": "d", "⊙": "*", "∘": "*", "·": "*", "×": "*", "−": "-", "ᵀ": ".T", "′": "'", "’": "'", "ŷ": "yhat",
+    "∂": "d", "⊙": "*", "∘": "*", "·": "*", "×": "*", "−": "-", "ᵀ": ".T", "′": "'", "’": "'",
     "≤": "<=", "≥": ">=", "≠": "!=", "½": "1/2",
 }  # fmt: skip
+
+ACCENTS = {"\u0302": "hat", "\u0303": "tilde", "\u0304": "bar", "\u0307": "dot"}
+"""What stands over a letter: ŷ is yhat, whether written as one character or as two."""
 
 LONGEST = 100_000
 """So many tokens a file may have."""
@@ -96,7 +100,22 @@ def _spelled(written: str) -> tuple[str, list[int]]:
     letters: list[str] = []
     columns: list[int] = []
     for column, letter in enumerate(written, start=1):
-        plain = TEXTBOOK.get(letter, letter)
+        plain = _plain(letter)
         letters.append(plain)
         columns += [column] * len(plain)
     return "".join(letters), columns
+
+
+def _plain(letter: str) -> str:
+    """A letter of a textbook, an accent, a subscript (z₂) or a character of full width （＝） as it is read."""
+    if letter.isascii():
+        return letter
+    if letter in TEXTBOOK:
+        return TEXTBOOK[letter]
+    if letter in ACCENTS:
+        return ACCENTS[letter]
+    kind = unicodedata.decomposition(letter)
+    if kind.startswith(("<wide>", "<sub>", "<noBreak>")):
+        return unicodedata.normalize("NFKC", letter)
+    base, *accents = unicodedata.normalize("NFD", letter)
+    return base + "".join([ACCENTS[a] for a in accents]) if accents and all(a in ACCENTS for a in accents) else letter

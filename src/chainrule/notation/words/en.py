@@ -350,13 +350,13 @@ class English:
     # ---- diagnose ----------------------------------------------------------------------------------------------
     def gradient_changes(self, layer: Part, factor: Part, depth: int) -> Prose:
         return said(
-            "Over {depth} layers the gradient changes by the factor {factor} from the output to {layer}.",
+            "Over {depth} layers the gradient changes by the factor {factor} from the output to layer {layer}.",
             layer=layer, factor=factor, depth=str(depth),
         )  # fmt: skip
 
     def gradient_ends(self, layer: Part, op: Part, where: Part) -> Prose:
         return said(
-            "From {layer} down the gradient is exactly 0; it is lost at {op} ({where}).",
+            "From layer {layer} down the gradient is exactly 0; it is lost at {op} ({where}).",
             layer=layer,
             op=op,
             where=where,
@@ -364,7 +364,10 @@ class English:
 
     def gradient_not_finite(self, layer: Part, op: Part, where: Part) -> Prose:
         return said(
-            "From {layer} down the gradient is not finite, first at {op} ({where}).", layer=layer, op=op, where=where
+            "From layer {layer} down the gradient is not finite, first at {op} ({where}).",
+            layer=layer,
+            op=op,
+            where=where,
         )
 
     def starts_not_finite(self, op: Part, path: Part, phase: Part) -> Prose:
@@ -386,7 +389,7 @@ class English:
 
     def reads_panels(self) -> Prose:
         return said(
-            "Root mean square of δ over that at the output. Dotted beside it: what a constant factor per layer makes."
+            "Root mean square of δ over that at the output. Beside it stands what a constant factor per layer makes."
         )
 
     def reads_histograms(self) -> Prose:

@@ -34,7 +34,8 @@ class Chinese:
         names={
             "cap": "斜率上限", "saturation": "饱和", "normalisation": "归一化", "attention": "注意力", "gate": "门控",
             "join": "其他路径", "other": "其他", "weights": "权重", "weight": "权重大小", "gradient": "梯度大小",
-            "activation": "输出大小", "update": "更新量与权重之比", "flat": "平坦斜率的占比", "dead": "无梯度单元的占比",
+            "activation": "输出大小", "update": "更新量与权重之比", "flat": "平坦斜率的占比",
+            "dead": "无梯度单元的占比",
             "jump": "一步更新与权重一样大", "vanishing": "梯度消失", "exploding": "梯度爆炸", "saturated": "饱和",
             "dead units": "死亡单元", "dead layer": "整层死亡", "non-finite": "非有限数", "stationary": "驻点",
             "healthy": "健康", "unexplained": "未能解释",
@@ -337,16 +338,16 @@ class Chinese:
     # ---- diagnose ----------------------------------------------------------------------------------------------
     def gradient_changes(self, layer: Part, factor: Part, depth: int) -> Prose:
         return said(
-            "经过 {depth} 层，从输出到 {layer}，梯度变为原来的 {factor} 倍。",
+            "经过 {depth} 层，从输出到层 {layer}，梯度变为原来的 {factor} 倍。",
             layer=layer, factor=factor, depth=str(depth),
         )  # fmt: skip
 
     def gradient_ends(self, layer: Part, op: Part, where: Part) -> Prose:
-        return said("从 {layer} 往下，梯度恰好为 0；它在 {op} 处丢失（{where}）。", layer=layer, op=op, where=where)
+        return said("从层 {layer} 往下，梯度恰好为 0；它在 {op} 处丢失（{where}）。", layer=layer, op=op, where=where)
 
     def gradient_not_finite(self, layer: Part, op: Part, where: Part) -> Prose:
         return said(
-            "从 {layer} 往下，梯度不再是有限的数，最先出现在 {op}（{where}）。", layer=layer, op=op, where=where
+            "从层 {layer} 往下，梯度不再是有限的数，最先出现在 {op}（{where}）。", layer=layer, op=op, where=where
         )
 
     def starts_not_finite(self, op: Part, path: Part, phase: Part) -> Prose:
@@ -364,7 +365,7 @@ class Chinese:
         )
 
     def reads_panels(self) -> Prose:
-        return said("δ 的均方根与输出处之比。旁边的虚线是每层乘以固定倍数的结果。")
+        return said("δ 的均方根与输出处之比。旁边是每层乘以固定倍数的结果，供对照。")
 
     def reads_histograms(self) -> Prose:
         return said("最左端表示激活函数平坦，梯度传不过去；最右端表示斜率最大。")
@@ -385,4 +386,4 @@ class Chinese:
 
 
 def _and(parts: Sequence[Part]) -> Prose:
-    return listed(list(parts), "、", "和")
+    return listed(list(parts), "、", " 和 ")

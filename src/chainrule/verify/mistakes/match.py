@@ -39,8 +39,8 @@ BY_NAME = {mistake.name: mistake for mistake in MISTAKES}
 FEW = 8
 """A fit of fewer numbers than this may be chance: more data is asked for."""
 
-PAIRS = 2000
-"""At most so many pairs of mistakes are tried: about 0.2 s."""
+PAIRS = 1000
+"""At most so many pairs of mistakes are tried: about 0.1 s."""
 
 
 @dataclass(frozen=True)
@@ -183,6 +183,7 @@ class _Search:
         self.right = [draw[derivation.named(self.name).name] for draw in self.draws]
         self.memos = [{} for _ in self.draws]
         self._steps = {q: derivation.step(q) for q in self.path}
+        self._reads = {q: symbols(step).keys() for q, step in self._steps.items()}
         self._order = self._most_telling_first()
         self._tried: list[tuple[Slip, Array]] = []
 
@@ -415,9 +416,10 @@ class _Search:
             parts[place] = instead
             instead = around.with_parts(tuple(parts))
             before, after = self._evaluated(around, d), self._evaluated(instead, d)
-            if before is not None and after is not None:
-                if np.abs(after).max(initial=0.0) <= self.tolerance * np.abs(before).max(initial=0.0):
-                    return True
+            if before is None or after is None:
+                continue
+            if np.abs(after).max(initial=0.0) <= self.tolerance * np.abs(before).max(initial=0.0):
+                return True
         value = self._evaluated(instead, d)
         return value is not None and not value.any()
 
@@ -457,7 +459,7 @@ class _Search:
         changed: dict[str, Array] = {}
         for quantity in self.path:
             formula = formulas.get(quantity, self._steps[quantity])
-            reads = changed.keys() & symbols(formula).keys()
+            reads = changed and changed.keys() & (symbols(formula) if quantity in formulas else self._reads[quantity])
             if quantity not in formulas and not reads:
                 continue
             try:

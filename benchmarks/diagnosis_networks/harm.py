@@ -1,0 +1,83 @@
+"""Training: whether a planted fault does harm, judged by the network and its unharmed twin on data held out."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from diagnosis_networks.build import Built, build
+from diagnosis_networks.draw import Network, attempt
+from diagnosis_networks.specification import Specification
+
+import chainrule as cr
+
+STEPS = 200
+LEARNS = 0.8  # a sound network's loss, as a share of the best constant answer's: at most this
+WORSE = 1.25  # a fault does harm if the loss is at least this many times its twin's
+ATTEMPTS = 20
+
+
+def train(built: Built, model: Any, optimizer: Any, batches: int = 0, steps: int = STEPS) -> float:
+    """The held-out loss after `steps` steps; infinite if it is no finite number. `batches` seeds their order."""
+    loss_of, rng = built.task.loss, np.random.default_rng([5, batches])
+    model.train()
+    with np.errstate(all="ignore"):
+        for x, y in built.task.batches(rng, steps, built.batch):
+            optimizer.zero_grad()
+            loss = loss_of(model(x), y)
+            if not loss.requires_grad:
+                break
+            loss.backward()
+            optimizer.step()
+            if not math.isfinite(loss.item()):
+                return math.inf
+        return held_out_loss(built, model)
+
+
+def held_out_loss(built: Built, model: Any) -> float:
+    model.eval()
+    with cr.no_grad():
+        x, y = built.task.held_out
+        loss = float(built.task.loss(model(x), y).item())
+    model.train()
+    return loss if math.isfinite(loss) else math.inf
+
+
+def trained_loss(spec: Specification, seed: int) -> tuple[float, float]:
+    """The loss reached, and that of the best constant answer."""
+    built = build(spec, seed)
+    return train(built, built.model, built.optimizer), built.task.constant_loss
+
+
+def passes(network: Network) -> dict[str, float] | None:
+    """The losses of a network that is what it is called; None for one that must be drawn again."""
+    if network.faults and all(fault.by_definition for fault in network.faults):
+        return {"loss": math.nan, "twin": math.nan}
+    twin, constant = trained_loss(network.twin, network.seed)
+    if twin > LEARNS * constant:
+        return None
+    if not network.faults:
+        return {"loss": twin, "twin": twin, "constant": constant}
+    loss = math.inf
+    for fault in network.faults:  # each by itself: a fault beside a harmful one need not do harm
+        if fault.by_definition:
+            continue
+        alone = fault.plant(np.random.default_rng([network.seed, 3]), network.twin)
+        loss, _ = trained_loss(network.spec if len(network.faults) == 1 else alone, network.seed)
+        if loss < WORSE * twin:
+            return None
+    return {"loss": loss, "twin": twin, "constant": constant}
+
+
+def first_accepted(name: str) -> dict[str, float]:
+    """The first attempt at a network that passes.
+
+    Raises:
+        RuntimeError: if none of the attempts does.
+    """
+    for number in range(ATTEMPTS):
+        losses = passes(attempt(name, number))
+        if losses is not None:
+            return {"attempt": number, **{k: v for k, v in losses.items() if math.isfinite(v)}}
+    raise RuntimeError(f"{name}: {ATTEMPTS} attempts, and none does what it is drawn for")
