@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
-
-from diagnosis_networks.specification import Specification
 
 import chainrule as cr
 from chainrule import nn
+from diagnosis_networks.specification import Specification
 
 ACTIVATIONS = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU, "gelu": nn.GELU, "selu": nn.SELU}
 
@@ -67,11 +67,10 @@ class Detach(nn.Module):
 
 
 class MaskedRoot(nn.Module):
-    """sqrt(x) where x > 0, else 0: right forwards, 0 times infinity backwards."""
+    """sqrt(x) where x > 0, else 0: right forwards, 0 times infinity or nan backwards."""
 
     def forward(self, x: Any) -> Any:
-        inside = cr.maximum(x, cr.zeros_like(x))
-        return cr.where(x > 0, cr.sqrt(inside), cr.zeros_like(x))
+        return cr.where(x > 0, cr.sqrt(x), cr.zeros_like(x))
 
 
 class LogOfRelu(nn.Module):
@@ -98,14 +97,14 @@ def blocks(spec: Specification, features: int, outputs: int) -> list[nn.Module]:
     match spec.family:
         case "mlp":
             sizes = [features] + [width] * spec.depth
-            parts = [part for a, b in zip(sizes, sizes[1:], strict=False) for part in _layer(spec, nn.Linear(a, b))]
+            parts = [part for a, b in pairwise(sizes) for part in _layer(spec, nn.Linear(a, b))]
         case "resnet":
             parts = [nn.Linear(features, width)]
             parts += [Residual(width, spec.activation, spec.norm) for _ in range(spec.depth)]
             parts += [nn.LayerNorm(width)]
         case "conv":
             sizes = [1] + [width] * spec.depth
-            convolutions = [nn.Conv2d(a, b, 3, padding=1) for a, b in zip(sizes, sizes[1:], strict=False)]
+            convolutions = [nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise(sizes)]
             parts = [part for convolution in convolutions for part in _layer(spec, convolution)]
             parts += [nn.AdaptiveAvgPool2d(2), nn.Flatten()]
             return [*parts, nn.Linear(4 * width, outputs)]

@@ -7,13 +7,13 @@ from math import prod, sqrt
 from typing import Any
 
 import numpy as np
+
+import chainrule as cr
+from chainrule import nn, optim
 from diagnosis_networks import tasks
 from diagnosis_networks.architectures import Detach, LastState, LogOfRelu, Loop, MaskedRoot, WithUnused, blocks
 from diagnosis_networks.specification import Specification
 from diagnosis_networks.tasks import Array, Batch, Rng, Task
-
-import chainrule as cr
-from chainrule import nn, optim
 
 BATCHES = 2  # that a diagnosis is shown
 NOISE = 0.3  # of paired targets
@@ -31,9 +31,13 @@ class Built:
 
     def shown(self) -> list[Batch]:
         """The batches of a diagnosis, the same ones each time."""
-        if len(self.task.inputs) <= 2 * self.batch:  # pairs stay together
-            return [(cr.tensor(self.task.inputs), cr.tensor(self.task.targets))]
-        return self.task.batches(np.random.default_rng(81), BATCHES, self.batch)
+        return self.drawn(np.random.default_rng(81), BATCHES)
+
+    def drawn(self, rng: Rng, count: int) -> list[Batch]:
+        """Batches to train on; of data no larger than two batches, all of it each time: pairs stay together."""
+        if len(self.task.inputs) <= 2 * self.batch:
+            return [(cr.tensor(self.task.inputs), cr.tensor(self.task.targets))] * count
+        return self.task.batches(rng, count, self.batch)
 
 
 def build(spec: Specification, seed: int, weights: int = 0) -> Built:

@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+
 from diagnosis_networks.faults import BY_NAME, FAULTS, PAIRS, Fault
 from diagnosis_networks.specification import Specification
 from diagnosis_networks.tasks import Rng
@@ -51,7 +52,7 @@ class Network:
 
 def network(name: str) -> Network:
     """The network of that name, as the record of accepted attempts has it (the first attempt if it has none)."""
-    return attempt(name, accepted().get(name, {}).get("attempt", 0))
+    return attempt(name, int(accepted().get(name, {}).get("attempt", 0)))
 
 
 def names(faulty: int, healthy: int) -> list[str]:
@@ -67,20 +68,32 @@ def accepted() -> dict[str, dict[str, float]]:
     return record
 
 
+def record(rows: dict[str, dict[str, float]]) -> None:
+    """Writes the record, a line for each network, losses to six digits."""
+    short = {name: {k: json.loads(f"{v:.6g}") for k, v in row.items()} for name, row in rows.items()}
+    lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(row)}" for name, row in short.items())
+    ACCEPTED.write_text("{\n" + lines + "\n}\n", encoding="utf-8")
+
+
 def attempt(name: str, number: int) -> Network:
     """One draw of the network, whether or not its fault does harm."""
     kind, _, index = name.rpartition("-")
     which = int(index)
-    rng = np.random.default_rng([ROOT, kind == "faulty", which, int(number)])
+    rng = np.random.default_rng([ROOT, kind == "faulty", which, number])
     seed = int(rng.integers(2**31))
     if kind == "healthy":
         twin = sound(rng, HEALTHY[which % len(HEALTHY)])
         return Network(name, seed, twin, twin, ())
     faults = _planted(which)
-    twin = spec = sound(rng, str(rng.choice(sorted(_hosts(faults)))))
+    twin = sound(rng, str(rng.choice(sorted(_hosts(faults)))))
+    return Network(name, seed, planted(twin, faults, seed), twin, faults)
+
+
+def planted(spec: Specification, faults: tuple[Fault, ...], seed: int) -> Specification:
+    """The specification with these faults; each is drawn from the seed and its name, alone or beside another."""
     for fault in faults:
-        spec = fault.plant(rng, spec)
-    return Network(name, seed, spec, twin, faults)
+        spec = fault.plant(np.random.default_rng([seed, FAULTS.index(fault)]), spec)
+    return spec
 
 
 def _planted(index: int) -> tuple[Fault, ...]:
@@ -141,11 +154,11 @@ def sound(rng: Rng, kind: str) -> Specification:
             return Specification("lstm", "memory", 1, width, "tanh", "", "none", "adam", 3 * adam, 2, steps)
         case "small transformer" | "deep transformer":
             depth = int(rng.integers(1, 4)) if kind == "small transformer" else int(rng.integers(8, 13))
-            rate = adam if kind == "small transformer" else 2 * adam
+            rate = adam if kind == "small transformer" else 4 * adam
             return Specification("transformer", "tokens", depth, 16, "relu", "xavier", "pre", "adam", rate, 4, 5, 16)
         case "loop":
             steps = int(rng.integers(60, 201))
-            return Specification("loop", "memory", 1, 12, "tanh", "orthogonal", "none", "adam", adam, 2, steps, 16)
+            return Specification("loop", "memory", 1, 12, "tanh", "orthogonal", "none", "adam", 3 * adam, 2, steps, 16)
         case "regression":
             shape = str(rng.choice(["mlp", "resnet"]))
             norm = "layer" if shape == "resnet" else "none"

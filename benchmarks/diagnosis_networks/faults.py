@@ -68,7 +68,7 @@ def _small(rng: Rng, spec: Specification) -> Specification:
 
 
 def _large(rng: Rng, spec: Specification) -> Specification:
-    return replace(spec, gain=_power(rng, 0.3, 0.8))
+    return replace(spec, gain=_power(rng, 3, 14) ** (1 / spec.depth))  # all layers together: short of overflow
 
 
 def _saturating(rng: Rng, spec: Specification) -> Specification:
@@ -107,7 +107,7 @@ FAULTS = (
         _large,
         ("deep relu", "deep gelu"),
         _words("exploding"),
-        _words("learning rate"),
+        _words("learning rate", "scale"),
         _words("weights"),
         weight=6,
     ),

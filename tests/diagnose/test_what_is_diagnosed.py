@@ -12,7 +12,7 @@ import chainrule.nn.functional as F
 from chainrule import nn, optim
 from chainrule.data import DataLoader, TensorDataset
 from chainrule.diagnose import gradients
-from chainrule.errors import ArgumentError, ArgumentTypeError, GraphError, ShapeError
+from chainrule.errors import ArgumentError, ArgumentTypeError, GraphError, ShapeError, UnsupportedError
 
 
 def network() -> nn.Sequential:
@@ -199,6 +199,37 @@ def test_a_frozen_model_is_diagnosed_and_its_parameters_are_marked() -> None:
     found = gradients(network().requires_grad_(False), F.cross_entropy, batch())
     assert all(p.is_frozen for p in found.parameters)
     assert found.ledger.depth == 2
+
+
+def test_a_compiled_model_is_diagnosed_as_the_eager_one_and_a_compiled_part_is_an_error() -> None:
+    model, one = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3)), batch()
+    compiled = cr.compile(model)
+    assert gradients(compiled, F.cross_entropy, one) == gradients(model, F.cross_entropy, one)
+    with pytest.raises(UnsupportedError, match="compiled module inside"):
+        gradients(nn.Sequential(compiled), F.cross_entropy, one)
+
+
+def test_the_result_of_a_function_is_the_output_that_the_last_row_shows() -> None:
+    class Doubled(cr.autograd.Function):
+        @staticmethod
+        def forward(ctx: object, x: cr.Tensor) -> cr.Tensor:
+            return x * 2
+
+        @staticmethod
+        def backward(ctx: object, g: cr.Tensor) -> cr.Tensor:
+            return g * 2
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(4, 3)
+
+        def forward(self, x: cr.Tensor) -> cr.Tensor:
+            return Doubled.apply(self.linear(x))
+
+    row = gradients(Model(), F.cross_entropy, batch()).ledger.rows[0]
+    assert row.a.rms == pytest.approx(2 * row.z.rms)
+    assert row.log_gains["other"] == pytest.approx(np.log(2))
 
 
 def test_unused_and_detached_parameters_have_no_gradient() -> None:

@@ -11,10 +11,10 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from chainrule.cli import bench, explain, predict, train, verify
+from chainrule.cli import bench, diagnose, explain, predict, train, verify
 from chainrule.errors import ChainruleError, UsageError
 
-VERBS = (train, predict, explain, verify, bench)
+VERBS = (train, predict, explain, verify, diagnose, bench)
 MISTAKE, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 
 

@@ -121,7 +121,7 @@ def _request(args: argparse.Namespace) -> Request:
     if args.data is None:
         raise UsageError("train what?", mend="Name DATA (try: chainrule train digits), or --resume RUN.")
     said = {name: getattr(args, name) for name in REQUEST_OPTIONS if getattr(args, name) is not None}
-    said["arguments"] = dict(map(_argument, args.arguments))
+    said["arguments"] = dict(map(argument, args.arguments))
     return Request(data=args.data, **said)
 
 
@@ -143,7 +143,8 @@ REQUEST_OPTIONS = (
 """The options that become the Request, each under the name of its field."""
 
 
-def _argument(text: str) -> tuple[str, Any]:
+def argument(text: str) -> tuple[str, Any]:
+    """Name and value of `--set name=value`; the value is JSON where it is, else text."""
     name, equals, value = text.partition("=")
     if not equals or not name.isidentifier():
         raise UsageError(f"--set takes name=value, not '{text}'")

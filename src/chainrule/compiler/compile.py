@@ -101,23 +101,23 @@ class Compiled:
         self.function, self.flushes = function, flushes
         self.__name__: str = getattr(function, "__name__", "program")
         self.programs: dict[Any, list[Program]] = {}
-        self.latest: tuple[Program, Any] | None = None
+        self.latest: tuple[Callable[..., Any], Any] | None = None
         self.lock = threading.Lock()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.latest is not None and not kwargs:
-            program, mode = self.latest
-            if state.mode is mode and len(args) == len(program.leaves or ()) and program.around.is_untouched():
-                try:
-                    result = program.quick(args)
-                except AttributeError:  # an argument is no Tensor
-                    result = MISS
+            quick, mode = self.latest
+            if state.mode is mode:
+                result = quick(args)
                 if result is not MISS:
                     return result
         program, tensors = self._found(args, kwargs)
-        if program.is_quick:
-            self.latest = (program, state.mode)
-        return program(tensors)
+        if not program.is_quick:
+            return program(tensors)
+        result = program(tensors)
+        program.settle()
+        self.latest = (program.quick, state.mode)
+        return result
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else functools.partial(self, instance)

@@ -16,7 +16,7 @@ class Facts:
             cell's contents.
         items: (dictionary, name, value).
         sizes: (dictionary, number of its items).
-        holders: (object, how many references it has besides this one).
+        holders: (object, how many references it has, those of the facts among them).
         others: what only Python can tell.
     """
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.compiler.facts import Facts, Watch
 from chainrule.compiler.ir import Graph, Instruction, Operand, Value
 from chainrule.dtypes import DType
 from chainrule.ops.op import Op
@@ -59,6 +60,10 @@ class Interpreted:
     def steps(self, data: Sequence[Array], rows: Array, results: Array, counters: Sequence[tuple[Array, int]]) -> None:
         """Never called: there are no `batches`."""
         raise AssertionError("NumPy runs one step at a time")
+
+    def watch(self, facts: Facts) -> Watch:
+        """Never called: there is no `entry`."""
+        raise AssertionError("programs that run on NumPy look at everything anew")
 
     def __call__(self, inputs: Sequence[Array], outputs: Sequence[Array]) -> None:
         """Write the outputs, which may be the very arrays of inputs."""

@@ -10,11 +10,13 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Sequence
-from operator import attrgetter, is_, is_not
+from functools import partial
+from operator import is_, is_not
 from typing import Any, Protocol
 
 import numpy as np
 
+from chainrule.compiler.facts import Facts, Watch
 from chainrule.compiler.recorded import Part, Recorded, Result
 from chainrule.compiler.surroundings import Surroundings
 from chainrule.errors import ArgumentError, UnsupportedError
@@ -27,11 +29,10 @@ from chainrule.tensor.recording import Changes
 from chainrule.tensor.tensor import Tensor, wrap
 
 _empty, getrefcount = np.empty, sys.getrefcount
-grad_of = attrgetter("grad")
-HELD_BY_A_LIST = next(map(getrefcount, [object()]))
-"""What getrefcount says through `map` of an object that only a list holds."""
-
 MISS = object()
+
+LONGEST_WAIT = 64
+"""Calls, at most, between two attempts to watch what a program depends on."""
 
 
 class Executable(Protocol):
@@ -50,6 +51,9 @@ class Executable(Protocol):
 
     def steps(self, data: Sequence[Array], rows: Array, results: Array, counters: Sequence[tuple[Array, int]]) -> None:
         """Run a step for each batch of rows."""
+
+    def watch(self, facts: Facts) -> Watch:
+        """Facts as machine code looks at them; for programs with an `entry`."""
 
     def point(self, inputs: Sequence[Array | None], outputs: Sequence[Array]) -> None:
         """Put inputs (None: an argument) and the first outputs into their places for `entry`."""
@@ -89,14 +93,16 @@ class Program:
         self.pointed = -2
         self.entry: Any = execute.entry
         self.reads_grads = any(s.leaf is not None for s in trace.states)
-        self.leaves = leaves
         self.is_quick = (
             not self.reads_grads and None not in (leaves, self.entry)
             and backward is None and not trace.effects and not trace.draws
             and [r.kind for r in results] == ["output"] and len(made) == 1 and self.rebuild([MISS]) is MISS
         )  # fmt: skip
         self.pointed_arrays: list[Array] = []
-        self.grad_leaves = [g.leaf for g in self.replaced]
+        self.watch: Watch | None = None
+        self.holds: Callable[[], Any] = never
+        self.other_facts: list[Callable[[], bool]] = []
+        self.wait, self.until_watched = 1, 2  # a program that is called once pays for no watch
         self.guards = [(look, look()) for look in trace.guards]
         self.checked_grads = [g for g in trace.grads if g.was_read]
         self.changes = -1
@@ -175,31 +181,54 @@ class Program:
             effect()
         return self.rebuild([result_of(r, outputs, arguments) for r in self.results])
 
+    def settle(self) -> None:
+        """After a call: have machine code look, at the calls that follow, at what this one took for granted.
+
+        Where that was in vain, because something is another object each time, the next attempt waits for more calls.
+        """
+        self.until_watched -= 1
+        if self.until_watched <= 0 and self.pointed == self.changes:
+            with self.lock:
+                facts = self._facts()
+                self.watch, self.other_facts = self.execute.watch(facts), facts.others
+                self.holds = self.watch.holds
+
+    def _unwatch(self) -> None:
+        """Let go of what is watched, the gradients' memory above all: the call that follows looks at all itself."""
+        watch, self.watch, self.holds = self.watch, None, never
+        if watch is not None:
+            self.wait = 1 if watch.passed else min(2 * self.wait, LONGEST_WAIT)
+            self.until_watched = self.wait
+
+    def _facts(self) -> Facts:
+        """What has to be as it is, that a call may reuse everything. Leaves .grad to whoever has hold of it."""
+        facts = self.around.facts()
+        for watched, seen in self.watched:
+            facts.items += zip([watched] * len(seen), watched, seen, strict=False)
+            facts.sizes.append((watched, len(seen)))
+        for g in self.checked_grads:
+            if g.before is None:
+                facts.slots.append((g.leaf, "grad", None))
+            else:
+                facts.others.append(partial(has_grad, g.leaf))
+        for g, buffer, array in zip(self.replaced, self.buffers, self.pointed_arrays, strict=True):
+            facts.slots.append((g.leaf, "grad", buffer))
+            facts.holders += [(buffer, 4), (array, 4)]  # our list, .grad, two facts; our list, Tensor, target, fact
+        return facts
+
     def quick(self, args: tuple[Any, ...]) -> Any:
         """The result of a call like the last one, or MISS: what can differ is looked at, nothing is prepared.
 
-        For a function of Tensors that returns one Tensor; their shapes and types are checked in machine code. The
+        For a function of Tensors that returns one Tensor; what they are is checked in machine code. The
         gradients' memory is used again if .grad is what the last call left there, and nobody else has hold of it.
         """
-        if self.pointed != Changes.count:
+        if self.pointed != Changes.count or self.holds() is not None:
             return MISS
-        for watched, seen in self.watched:
-            if tuple(watched.values()) != seen:
+        for holds in self.other_facts:
+            if not holds():
                 return MISS
-        for g in self.checked_grads:
-            if (g.leaf.grad is None) is not (g.before is None):
-                return MISS
-        if [x.edge is not None for x in args] != self.leaves:
-            return MISS
-        buffers = self.buffers
-        if buffers and not (
-            all(map(is_, map(grad_of, self.grad_leaves), buffers))
-            and max(map(getrefcount, buffers)) == HELD_BY_A_LIST + 1
-            and max(map(getrefcount, self.pointed_arrays)) == HELD_BY_A_LIST + 2
-        ):
-            return MISS
         y = _empty(*self.made[0])
-        if self.entry(*[x.value for x in args], y) is not None:
+        if self.entry(*args, y) is not None:
             return MISS
         for g in self.removed:
             g.leaf.grad = None
@@ -208,6 +237,7 @@ class Program:
 
     def run(self, arguments: Sequence[Tensor]) -> list[Array]:
         """Run, and put state and gradients in place; the arrays of results and residuals."""
+        self._unwatch()
         made = [_empty(shape, dtype) for shape, dtype in self.made]
         if self.trace.draws:  # their words lie in memory that all calls share
             with self.lock:
@@ -232,6 +262,7 @@ class Program:
         batch = self.execute.batches[0].rows
         results = _empty((len(rows) // batch, *shape), dtype)
         with self.lock:
+            self._unwatch()
             gradients = [self._buffer(i) for i in range(len(self.replaced))]
             self.execute.point(
                 self._inputs(None), [*[s.tensor.value for s in self.written], *[g.value for g in gradients]]
@@ -266,7 +297,7 @@ class Program:
                 return False
             self.execute.point(inputs, [*[s.tensor.value for s in self.written], *arrays])
             self.pointed, self.pointed_arrays = self.changes, arrays
-        if entry(*[x.value for x in arguments], *made) is NotImplemented:
+        if entry(*arguments, *made) is NotImplemented:
             return False
         self._put(gradients)
         return True
@@ -308,6 +339,16 @@ class Program:
             leaf = self.replaced[i].leaf
             buffer = self.buffers[i] = wrap(_empty(leaf.shape, leaf.value.dtype), None)
         return buffer
+
+
+def never() -> Any:
+    """In place of a watch, where there is none."""
+    return NotImplemented
+
+
+def has_grad(leaf: Leaf) -> bool:
+    """True if there is something in .grad."""
+    return leaf.grad is not None
 
 
 def result_of(r: Result, outputs: Sequence[Any], arguments: Sequence[Tensor]) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -29,16 +29,18 @@ class Part:
     """A graph to be compiled, and how its outputs lie in memory.
 
     `in_place` says which outputs are written where an input is (places of both); the first `own` outputs stay where
-    they are from call to call, the others come with each call.
+    they are from call to call, the others come with each call. `leaves` says which arguments require gradients, if
+    the arguments are Tensors by position.
     """
 
     graph: Graph
     in_place: dict[int, int] = field(default_factory=dict)
     own: int = 0
+    leaves: list[bool] | None = None
 
     def simplified(self, kept: frozenset[str]) -> Part:
         """The same of primitives and `kept` operators, as small as the passes make it."""
-        return Part(simplify(rephrase(simplify(expand(self.graph, kept)))), self.in_place, self.own)
+        return replace(self, graph=simplify(rephrase(simplify(expand(self.graph, kept)))))
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,8 @@ def recorded(function: Callable[..., Any], args: Any, kwargs: Any, around: Surro
     graph.outputs += outputs.residuals
     forward = extracted(graph, graph.inputs, graph.outputs) if backward else graph
     places = {value: i for i, value in enumerate(graph.inputs)}
-    part = Part(forward, {i: places[s.input] for i, s in enumerate(written)}, len(written) + len(replaced))
+    in_place = {i: places[s.input] for i, s in enumerate(written)}
+    part = Part(forward, in_place, len(written) + len(replaced), leaves_of_arguments)
 
     def rebuild(items: list[Any]) -> Any:
         return filled(structure, iter(items))

@@ -26,6 +26,7 @@ from types import (
 )
 from typing import Any
 
+from chainrule.compiler.facts import Facts
 from chainrule.errors import TraceError
 from chainrule.tensor.graph import PACKAGE
 from chainrule.tensor.tensor import Tensor
@@ -97,7 +98,9 @@ class Surroundings:
                 break
             self.names |= found
         self.cells = [p.holder for p in self.places if type(p.holder) is CellType]
-        self.others = [(p.holder, p.read) for p in self.places if type(p.holder) is not CellType]
+        self.named = [p for p in self.places if type(p.holder) is dict and p.names]
+        rest = [p for p in self.places if type(p.holder) is not CellType and type(p.holder) is not dict or p.names is None]
+        self.others = [(p.holder, p.read) for p in [*self.named, *rest]]
         self.seen = self.look()
 
     # ---- whether it is as it was --------------------------------------------------------------------------------
@@ -113,13 +116,18 @@ class Surroundings:
             seen += read(holder)
         return seen
 
-    def is_untouched(self) -> bool:
-        """True if every watched value is the very object that it was."""
-        try:
-            seen = self.look()
-        except (KeyError, AttributeError, ValueError):
-            return False
-        return len(seen) == len(self.seen) and all(map(is_, seen, self.seen))
+    def facts(self) -> Facts:
+        """What `holds` has found, for machine code to look at."""
+        seen, facts = iter(self.seen), Facts()
+        facts.slots = [(cell, "cell_contents", next(seen)) for cell in self.cells]
+        for place in self.named:
+            assert place.names
+            facts.items += [(place.holder, name, next(seen)) for name in place.names]
+            next(seen)  # the last one came twice
+        rest, values = self.others[len(self.named) :], list(seen)
+        if rest:
+            facts.others.append(partial(are_the_same, rest, values))
+        return facts
 
     def holds(self) -> bool:
         """True if every watched value is the object that it was, or an equal plain value."""
@@ -277,6 +285,15 @@ class Surroundings:
             for name, value in vars(owner).items():
                 if name in self.names or name == "forward" or (name.startswith("__") and name != "__init__"):
                     self._visit(unwrapped(value), name)
+
+
+def are_the_same(places: Iterable[tuple[Any, Callable[[Any], Iterable[Any]]]], values: list[Any]) -> bool:
+    """True if what stands in these places are these very objects."""
+    try:
+        now = [x for holder, read in places for x in read(holder)]
+    except (KeyError, AttributeError, ValueError):
+        return False
+    return len(now) == len(values) and all(map(is_, now, values))
 
 
 def contents(cell: CellType) -> tuple[Any, ...]:

@@ -1,44 +1,74 @@
-"""Findings: what a diagnosis concludes, each with its mechanism, its place, its evidence and its share."""
+"""Findings: what a diagnosis concludes, each with its mechanism, its place, its evidence and its share.
+
+The detectors stand in `causes/`, one file for each kind. Here they are asked in turn, and their answers put in order:
+what makes the others meaningless first (numbers that are not finite), then by share and confidence.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from chainrule.diagnose.causes import gain, nonfinite, parameters, scale, stationary, symmetry, units
+from chainrule.diagnose.causes.finding import Finding
 
 if TYPE_CHECKING:
     from chainrule.diagnose.diagnosis import Diagnosis
 
+__all__ = ["Finding", "Verdict", "find", "verdict"]
+
 
 @dataclass(frozen=True)
-class Finding:
-    """One cause, and what speaks for it.
+class Verdict:
+    """What the findings come to.
 
     Args:
-        cause: what it is: "vanishing", "exploding", "non-finite", ...
-        mechanism: how it comes about: "the gradient underflowed to zero", ...
-        where: the layer or parameter: "net.3".
-        share: how much of the total log gain it explains, in [0, 1]; None where no gain is explained by it.
-        evidence: the numbers, by name.
-        confidence: the probability that the cause is the right one, in [0, 1].
+        findings: the most important first; () for a healthy network.
+        symptom: whether the gradient vanishes or explodes from the output to the first layer; None if neither.
+        unexplained: the share of the total log gain that no finding explains, in [0, 1]. With the findings' shares it
+            sums to 1; None where there is no symptom to share.
     """
 
-    cause: str
-    mechanism: str
-    where: str
-    share: float | None = None
-    evidence: Mapping[str, float] = field(default_factory=dict)
-    confidence: float = 1.0
+    findings: tuple[Finding, ...]
+    symptom: Literal["vanishing", "exploding"] | None
+    unexplained: float | None
+
+    @property
+    def is_healthy(self) -> bool:
+        """True if nothing was found."""
+        return not self.findings
+
+
+def verdict(diagnosis: Diagnosis) -> Verdict:
+    """What a diagnosis comes to.
+
+    Example:
+        >>> import chainrule as cr
+        >>> from chainrule import nn
+        >>> model = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 1))
+        >>> verdict(cr.diagnose.gradients(model, nn.MSELoss(), (cr.randn(8, 4), cr.randn(8, 1)))).is_healthy
+        True
+    """
+    findings = find(diagnosis)
+    shares = [one.share for one in findings if one.share is not None]
+    return Verdict(findings, gain.symptom(diagnosis), max(1 - sum(shares), 0.0) if shares else None)
 
 
 def find(diagnosis: Diagnosis) -> tuple[Finding, ...]:
-    """What a diagnosis shows: one finding for the place where gradients end, if they do."""
-    end = diagnosis.ledger.ends_at
-    if end is None:
-        return ()
-    cause, mechanism = {
-        "zero": ("vanishing", "the gradient is exactly zero from here to the first layer"),
-        "non-finite": ("non-finite", "the gradient is infinite or not a number from here on"),
-    }[end.why]
-    evidence = {"layer": float(end.number), "log gain until here": diagnosis.ledger.total}
-    return (Finding(cause, mechanism, end.name, None, evidence),)
+    """All findings of a diagnosis, the most important first; () for a healthy network."""
+    lost = nonfinite.find(diagnosis)
+    if lost:  # other statistics are means over numbers that are none
+        grown = gain.shared(diagnosis, (), (), ()) if gain.symptom(diagnosis) == "exploding" else []
+        return (*lost, *grown, *parameters.find(diagnosis), *scale.inputs(diagnosis))
+    still = stationary.find(diagnosis)
+    if still:
+        return (*still, *parameters.find(diagnosis), *scale.inputs(diagnosis))
+    alike = symmetry.find(diagnosis)
+    silent = units.dead(diagnosis)
+    flat = units.saturated(diagnosis)
+    shared = gain.shared(diagnosis, alike, silent, flat)
+    explodes = any(one.cause == "exploding" for one in shared)
+    data = scale.find(diagnosis)
+    rate = () if explodes or data else scale.learning_rate(diagnosis)
+    ranked = sorted(shared, key=lambda one: (-(one.share or 0.0), -one.confidence))
+    return (*ranked, *data, *rate, *parameters.find(diagnosis))

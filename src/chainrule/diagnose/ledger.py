@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 
 from chainrule.diagnose.measure import Statistics, average, measure
-from chainrule.diagnose.run import Run
+from chainrule.diagnose.run import Run, tensors_in
 from chainrule.diagnose.spine import Crossing, Spine
 from chainrule.diagnose.unrolled import Graph, array_of, op_name, sent
 from chainrule.errors import ArgumentError
@@ -219,7 +219,9 @@ def _row(
         fan_in=fan_in,
         fan_out=fan_out,
         z=measure(z),
-        a=measure(_read(graph, reader, nodes[above + 1]) if reader in graph.layers and above < k else _result(reader)),
+        a=measure(
+            _read(graph, reader, nodes[above + 1]) if reader in graph.layers and above < k else _put_out(run, reader)
+        ),
         delta=measure(array_of(node.cotangent)),
         weight=measure(weight),
         dW=measure(sent(graph, node, graph.edges(node)[place])),
@@ -268,8 +270,15 @@ def _unit_axis(z: Array) -> int:
 
 
 def _result(node: Node) -> Array:
-    """What a node computed; of a Function, which keeps nothing, its cotangent's place is taken by an empty array."""
-    return np.zeros(0) if node.kept is None else np.asarray(node.kept.result)
+    """What an operator of the catalogue computed."""
+    assert node.kept is not None
+    return np.asarray(node.kept.result)
+
+
+def _put_out(run: Run, node: Node) -> Array:
+    """The model's output; a Function's node keeps none, so that it is looked up among the tensors returned."""
+    returned = next((x.value for x in tensors_in(run.output) if x.edge is node), None)
+    return _result(node) if returned is None else returned
 
 
 def _input(node: Node, place: int) -> Any:

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.errors import ArgumentError, ArgumentTypeError, GraphError
+from chainrule.errors import ArgumentError, ArgumentTypeError, GraphError, UnsupportedError
 from chainrule.nn.module import Module
 from chainrule.nn.parameter import Parameter
 from chainrule.tensor.backward import grad
@@ -155,8 +155,10 @@ def run(model: Module, loss_fn: LossFunction, batch: Batch) -> Run:
     Raises:
         ArgumentTypeError: a model that is no Module, a loss that is no Tensor, a loss that fails on several outputs.
         GraphError: a loss of several elements, or one that reaches no parameter.
+        UnsupportedError: a compiled module inside of the model.
     """
     check_model(model)
+    model = eager(model)
     copied, loss_fn = deepcopy((model, loss_fn)) if isinstance(loss_fn, Module) else (deepcopy(model), loss_fn)
     named = dict(copied.named_parameters())
     frozen = frozenset(name for name, p in named.items() if not p.requires_grad)
@@ -177,6 +179,30 @@ def run(model: Module, loss_fn: LossFunction, batch: Batch) -> Run:
         state.mode = before
     gradients = {name: None if g is None else g.value for name, g in zip(named, found, strict=True)}
     return Run(copied, inputs, targets, output, loss, tuple(calls), gradients, frozen)
+
+
+def eager(model: Module) -> Module:
+    """The module that a compiled module was made from: its program leaves no graph to read.
+
+    Raises:
+        UnsupportedError: a module inside of it is compiled.
+    """
+    for path, module in model.named_modules():
+        if path and _is_compiled(module):
+            raise UnsupportedError(
+                "a compiled module inside of a model cannot be diagnosed: it leaves no graph",
+                got=[f"module  {path}  {type(module).__name__}"],
+                mend="Compile the whole model, or diagnose it before compiling.",
+            )
+    if not _is_compiled(model):
+        return model
+    plain: Module = object.__new__(type(model).__bases__[0])
+    plain.__dict__ = model.__dict__
+    return plain
+
+
+def _is_compiled(module: Module) -> bool:
+    return {"__call__", "lower"} <= vars(type(module)).keys()
 
 
 def call(model: Module, inputs: Any) -> Any:

@@ -114,6 +114,7 @@ class Watch:
         self._spent = self._cost = 0.0
         self._last_look = 0
         self._is_armed = False
+        self._is_closed = False
         self._start: float | None = None
         self._arm()
 
@@ -142,6 +143,8 @@ class Watch:
 
     def _is_time(self, now: float) -> bool:
         """Whether the step that comes is to be looked at."""
+        if self._is_closed:
+            return False
         if self.every != "auto":
             return (self.steps + 1) % self.every == 0 or self.every == 1
         assert self._start is not None
@@ -151,7 +154,7 @@ class Watch:
         """Take the hooks off the modules; nothing is seen from then on."""
         self._disarm()
         self._is_armed = False
-        self.every, self.budget = "auto", -1.0
+        self._is_closed = True
 
     # ---- before a step that is looked at -----------------------------------------------------------------------
 
@@ -231,9 +234,12 @@ class Watch:
         return row
 
     def _dead(self, layer: _Layer) -> float:
-        """The share of units whose weights got a gradient of exactly zero in each of the last looks."""
+        """The share of units whose weights and bias got a gradient of exactly zero in each of the last looks."""
         g = layer.parameters["weight"].grad.value
         silent = ~np.any(g.reshape(len(g), -1), axis=1)
+        bias = layer.parameters.get("bias")
+        if bias is not None and bias.grad is not None:
+            silent &= bias.grad.value == 0  # inputs that are all zero leave the weights alone without a gradient
         count = layer.without_gradient
         layer.without_gradient = count = np.where(silent, 1 + (0 if count is None else count), 0)
         share = float(np.mean(count >= LOOKS_UNTIL_DEAD))

@@ -13,7 +13,7 @@ from typing import Any
 from chainrule.errors import UnsupportedError
 from chainrule.notation.names import ACTIVATIONS
 from chainrule.ops.op import Op
-from chainrule.symbolic.expression import Call, Expression, Kept, Number, Slope, Symbol
+from chainrule.symbolic.expression import Call, Expression, Kept, Number, Pulled, Slope, Symbol
 
 # How tightly the outermost operator binds. A product of one kind is an operand of the other in parentheses only.
 COMPARISON, SUM, PRODUCT, MATMUL, SIGNED, POWER, ATOM = range(7)
@@ -48,6 +48,8 @@ def _written(x: Expression) -> Text:
                 f"the plain notation has no name for '{name}', which {of.op.name} keeps beside its value",
                 mend="Give the formula through the derivative of its result instead.",
             )
+        case Pulled():
+            raise UnsupportedError(f"the derivative of {x.of.op.name} is too long to be written out")
         case Call():
             return FORMS.get(x.op.name, _applied)(x)
     raise TypeError(f"not a formula: {x!r}")

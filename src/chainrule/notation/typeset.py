@@ -42,7 +42,7 @@ from chainrule.notation.matrices import matrix_box, size_box
 from chainrule.notation.names import ACTIVATIONS, name_box
 from chainrule.notation.numbers import number_box, shown, stated
 from chainrule.ops.op import Op
-from chainrule.symbolic.expression import Call, Expression, Kept, Number, Slope, Symbol, call
+from chainrule.symbolic.expression import Call, Expression, Kept, Number, Pulled, Slope, Symbol, call
 
 # How tightly the outermost sign of a box binds.
 RELATION, SUM, BIG, HADAMARD, PRODUCT, JUXTAPOSED, POWER, ATOM = range(8)
@@ -110,6 +110,8 @@ class _Typesetter:
                 return self._slope(formula)
             case Kept(of, name):
                 return Laid(row(Word(name), APPLY, Fenced(separated([self.box(x) for x in of.parts]))), POWER)
+            case Pulled():
+                return self._pulled(formula)
             case Call():
                 return LAYOUTS.get(formula.op.name, _applied)(self, formula)
         raise TypeError(f"not a formula: {formula!r}")
@@ -130,6 +132,16 @@ class _Typesetter:
             return self.laid(slope.formula)
         name = Scripts(function_name(slope.op), sup=Operator("′", "mark"))
         return Laid(row(name, APPLY, self._arguments([slope.at], slope.op, dict(slope.params))), POWER)
+
+    def _pulled(self, pulled: Pulled) -> Laid:
+        """(dy/dx)^T g: the transpose of the Jacobian matrix, which is never formed, times the cotangent."""
+        y, x = pulled.result, pulled.input
+        if isinstance(y, Symbol) and isinstance(x, Symbol):
+            jacobian: Box = Fenced(name_box(f"d({y.name})/d({x.name})", self.convention))
+        else:
+            jacobian = Scripts(function_name(pulled.of.op), sup=Operator("′", "mark"))
+        turned = _raised(Laid(jacobian), transposed_sign(self.convention)).box
+        return Laid(row(turned, self.at(pulled.g, POWER)), JUXTAPOSED)
 
     def _is_written_out(self, slope: Slope) -> bool:
         """The slope of a square or a logarithm has no name of its own; that of an activation has, if one likes."""
@@ -288,7 +300,12 @@ def _transposed(t: _Typesetter, f: Call) -> Laid:
     (x,) = f.parts
     if isinstance(x, Symbol) and np.ndim(t.values.get(x.name, ())) == 2:
         return _signed(value_box(np.asarray(t.values[x.name]).T, t.convention))
-    return _raised(t.laid(x), Identifier("T") if t.convention.transpose == "T" else Operator("⊤", "mark"))
+    return _raised(t.laid(x), transposed_sign(t.convention))
+
+
+def transposed_sign(convention: Convention) -> Box:
+    """What stands at a transposed matrix."""
+    return Identifier("T") if convention.transpose == "T" else Operator("⊤", "mark")
 
 
 def _raised(base: Laid, sup: Box) -> Laid:

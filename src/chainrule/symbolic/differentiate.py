@@ -17,6 +17,7 @@ from chainrule.symbolic.expression import (
     Expression,
     Formulas,
     Number,
+    Pulled,
     Slope,
     Symbol,
     call,
@@ -25,6 +26,10 @@ from chainrule.symbolic.expression import (
     symbols,
 )
 from chainrule.symbolic.simplify import simplified
+
+
+LONGEST = 100
+"""So many operators a rule may write; the longest of the catalogue but for the recurrences has half of it."""
 
 
 def cotangents(y: Expression, g: Expression, of: Iterable[str], result: Symbol | None = None) -> dict[str, Expression]:
@@ -79,7 +84,7 @@ def slope_of(op: Op, at: Expression, params: dict[str, Any], result: Expression 
     """The derivative of an elementwise operator of one variable, such as sigma'(z)."""
     y = result if result is not None else call(op.name, at, **params)
     (rule,) = op.rules
-    given = _given(rule, Call(op, (at,), tuple(params.items()), at.shape, at.dtype), y)
+    given = given_to(rule, Call(op, (at,), tuple(params.items()), at.shape, at.dtype), y)
     formula = rule.body(Formulas, *given) if rule.is_slope else rule.body(Formulas, Number(1, at.shape), *given)
     return Slope(op, at, tuple(params.items()), simplified(_expression(formula)))
 
@@ -115,10 +120,12 @@ def _pulled(rule: Rule, formula: Call, g: Expression, served: list[int], result:
         if axis is not None:  # rules take g and y with the reduced axes at size 1
             whole = shapes.kept(formula.parts[0].shape, axis)
             g, result = (call("reshape", v, shape=whole) for v in (g, result))
-    given = _given(rule, formula, result)
+    given = given_to(rule, formula, result)
     if rule.is_slope:
         return [g * _expression(rule.body(Formulas, *given))]
     pulled = rule.body(Formulas, g, *given)
+    if _is_long(pulled, [g, result, *formula.parts]):
+        return [Pulled(formula, rule, i, g, result) for i in served]
     if not isinstance(pulled, tuple | list):
         return [_expression(pulled)]
     if op.variadic and rule.serves == (op.inputs[-1],):
@@ -126,7 +133,22 @@ def _pulled(rule: Rule, formula: Call, g: Expression, served: list[int], result:
     return [_expression(pulled[rule.serves.index(input_name(op, i))]) for i in served]
 
 
-def _given(rule: Rule, formula: Call, result: Expression) -> list[Any]:
+def _is_long(pulled: Any, known: Iterable[Expression]) -> bool:
+    """True if a rule writes more operators than a reader would follow: those of a recurrence grow with its steps."""
+    seen = {id(x) for x in known}
+    ahead = [x for x in (pulled if isinstance(pulled, tuple | list) else [pulled]) if isinstance(x, Expression)]
+    found = 0
+    while ahead and found <= LONGEST:
+        formula = ahead.pop()
+        if id(formula) not in seen:
+            seen.add(id(formula))
+            found += 1
+            ahead += formula.parts
+    return found > LONGEST
+
+
+def given_to(rule: Rule, formula: Call, result: Expression) -> list[Any]:
+    """What a rule reads beside the cotangent: formulas, parameters, shapes."""
     return [_read(name, formula, result) for name in rule.reads]
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from chainrule import shapes
 from chainrule.errors import UnsupportedError
 from chainrule.symbolic.evaluate import evaluate
-from chainrule.symbolic.expression import Call, Expression, Formulas, Number, Slope, Symbol, call
+from chainrule.symbolic.expression import Call, Expression, Formulas, Number, Pulled, Slope, Symbol, call
 from chainrule.symbolic.simplify import simplified
 
 Index: TypeAlias = tuple[int, ...]
@@ -40,6 +40,11 @@ def _element(formula: Expression, index: Index) -> Expression:
             return Slope(op, _element(at, index), params, _element(of, index))
         case Call():
             return _of_call(formula, index)
+        case Pulled():
+            raise UnsupportedError(
+                f"the derivative of {formula.of.op.name} has no short formula for one element",
+                mend='Ask for level="matrix".',
+            )
     return call("slice", formula, key=index) if index else formula
 
 

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from chainrule.dtypes import DType
-from chainrule.symbolic.expression import Call, Expression, Kept, Number, Slope, Symbol
+from chainrule.ops.shape_maths import input_name
+from chainrule.symbolic.differentiate import given_to
+from chainrule.symbolic.expression import Call, Expression, Kept, Number, Pulled, Slope, Symbol
 from chainrule.tensor.arrays import numpy_dtype
 from chainrule.tensor.numpy_maths import NumPyMaths, runner
 
@@ -42,6 +44,8 @@ def _computed(formula: Expression, values: Mapping[str, Any], memo: dict[Express
             return y if y.shape == formula.shape else np.broadcast_to(y, formula.shape)
         case Kept():
             return _run(formula.of, values, memo)[1 + formula.of.op.keeps.index(formula.name)]
+        case Pulled():
+            return _pulled(formula, values, memo)
         case Call():
             y = _run(formula, values, memo)
             return np.asarray(y[0] if formula.op.keeps else y)
@@ -56,6 +60,17 @@ def _run(formula: Call, values: Mapping[str, Any], memo: dict[Expression, Any]) 
     every = {**op.params, **dict(formula.params)}
     params = {name: numpy_dtype(p) if isinstance(p, DType) else p for name, p in every.items()}
     return runner(op, NumPyMaths)(*inputs, **params)
+
+
+def _pulled(formula: Pulled, values: Mapping[str, Any], memo: dict[Expression, Any]) -> Any:
+    """What the rule gives to the input, run on arrays."""
+    rule, op = formula.rule, formula.of.op
+    given = [
+        evaluate(x, values, memo) if isinstance(x, Expression) else x
+        for x in given_to(rule, formula.of, formula.result)
+    ]
+    found = rule.body(NumPyMaths, evaluate(formula.g, values, memo), *given)
+    return np.asarray(found[rule.serves.index(input_name(op, formula.place))])
 
 
 def _input(formula: Call, x: Expression | None, values: Mapping[str, Any], memo: dict[Expression, Any]) -> Any:

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 from chainrule.dtypes import DType, float64, int64
 from chainrule.ops.catalogue import CATALOGUE
-from chainrule.ops.op import Op
+from chainrule.ops.op import Op, Rule
 from chainrule.ops.shape_maths import Abstract, results_of
 from chainrule.shapes import Shape
 
@@ -179,6 +179,45 @@ class Kept(Expression):
         (of,) = parts
         assert isinstance(of, Call)
         return kept(of)[self.of.op.keeps.index(self.name)]
+
+
+@dataclass(frozen=True, eq=False)
+class Pulled(Expression):
+    """What an input of an operator receives by a rule that is too long to be written down: a recurrence, by steps.
+
+    The rule is run as it is. `g` is the cotangent of `of`, whose value `result` stands for.
+    """
+
+    of: Call
+    rule: Rule
+    place: int
+    g: Expression
+    result: Expression
+
+    @property
+    def input(self) -> Expression:
+        """The input that receives it."""
+        x = self.of.inputs[self.place]
+        assert x is not None
+        return x
+
+    @property
+    def shape(self) -> Shape:  # type: ignore[override]  # a cotangent is like what it belongs to
+        return self.input.shape
+
+    @property
+    def dtype(self) -> DType:  # type: ignore[override]
+        return self.input.dtype
+
+    @property
+    def parts(self) -> tuple[Expression, ...]:
+        return (self.g, self.result, *self.of.parts)
+
+    def with_parts(self, parts: tuple[Expression, ...]) -> Expression:
+        g, result, *inputs = parts
+        of = self.of.with_parts(tuple(inputs))
+        assert isinstance(of, Call)
+        return Pulled(of, self.rule, self.place, g, result)
 
 
 def call(name: str, *inputs: Any, **params: Any) -> Call:

@@ -415,6 +415,14 @@ MISTAKES: tuple[Mistake, ...] = (
         example(ONE_SAMPLE, "dL/dz1 = (W2.T @ dL/dz2) * z1"), slopes.pre_activation_for_the_derivative,
     ),
     _mistake(
+        "sum instead of each element", "用总和代替逐元素的导数",
+        ("One sum stands where each element has a derivative of its own.", "每个元素各有导数，却写成了一个总和。"),
+        "sum(a2 - t)", "a2 - t", ("one number for all elements", "所有元素得到同一个数"),
+        ("A sum forward passes the derivative on to each term: nothing is summed.",
+         "前向求和时，导数传给每一项，不再求和。"),
+        example(ONE_SAMPLE, "dL/da2 = sum(a2 - t)"), sums.summed_elements,
+    ),
+    _mistake(
         "sum over the wrong axis", "对错误的轴求和",
         ("The sum is over another axis than the batch.", "求和没有沿着样本轴。"),
         "sum(dL/dZ2, axis=0)", "sum(dL/dZ2, axis=1)", ("an error of shape unless square", "非方阵时形状不符"),

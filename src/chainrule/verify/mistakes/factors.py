@@ -96,16 +96,23 @@ def factor_over_n(site: Site) -> Iterator[Mutation]:
 
 def sum_for_mean(site: Site) -> Iterator[Mutation]:
     """The loss is a mean over n, and the step that of a sum."""
-    for n in site.network.mean_counts:
-        yield from times(site, n)
+    if _is_at_the_loss(site):
+        for n in site.network.mean_counts:
+            yield from times(site, n)
 
 
 def mean_over_wrong_axis(site: Site) -> Iterator[Mutation]:
     """Divided by the size of another axis than the one the loss takes its mean over."""
-    for n in site.network.mean_counts:
-        for other in site.network.sizes:
-            if other != n:
-                yield from times(site, Fraction(n, other))
+    if _is_at_the_loss(site):
+        for n in site.network.mean_counts:
+            for other in site.network.sizes:
+                if other != n:
+                    yield from times(site, Fraction(n, other))
+
+
+def _is_at_the_loss(site: Site) -> bool:
+    """True for a step that passes on nothing from above: 1/n is in what the others pass on."""
+    return site.is_step and not site.network.mentions_derivatives(site.formula)
 
 
 # ---- masks ----------------------------------------------------------------------------------------------------
@@ -151,5 +158,5 @@ def loss_for_its_derivative(site: Site) -> Iterator[Mutation]:
 
 def loss_derivative_forgotten(site: Site) -> Iterator[Mutation]:
     """The backward pass starts with 1 at the output instead of at the loss."""
-    if site.is_step and not site.network.mentions_derivatives(site.formula):
+    if _is_at_the_loss(site):
         yield Mutation(Number(1, site.formula.shape))

@@ -101,8 +101,8 @@ class Diagnosis:
 
     Attributes:
         matches: what gives the claimed values on every draw, the likeliest first; empty if no known mistake does.
-        ambiguous: other data may say more. Several different mistakes give the same values on these draws, and are
-            not the same formula; or the draws have too few numbers to tell a mistake from chance.
+        ambiguous: other data may say more. Several mistakes give the same values on these draws and not on others;
+            or the draws have too few numbers to tell a mistake from chance.
         seen: what can be seen of the error without a mistake's name.
         exhausted: False if pairs of mistakes were left untried.
     """
@@ -256,22 +256,26 @@ class _Search:
         return found, True
 
     def differ(self, matches: Sequence[Match]) -> bool:
-        """True if the matches are of several names, and not all the same formula of the quantities they read."""
+        """True if the matches are of several names, and other givens tell them apart."""
         if len({m.names for m in matches}) < 2:
             return False
-        values = _independent(self.network, self.draws[0])
-        found = [self._value({s.quantity: s.mutated for s in m.slips}, values, {}) for m in matches]
-        return any(a is None or b is None or not agree(a, b, self.tolerance) for a, b in pairwise(found))
+        for seed in range(2):
+            values = _redrawn(self.network.derivation, self.draws[0], seed)
+            found = [self._value({s.quantity: s.mutated for s in m.slips}, values, {}) for m in matches]
+            if any(a is None or b is None or not agree(a, b, self.tolerance) for a, b in pairwise(found)):
+                return True
+        return False
 
     def vanishes(self, symbol: Symbol) -> bool:
         """True for a quantity that is 0 on every draw, such as what a dead unit passes on."""
         return all(symbol.name in draw and not np.any(draw[symbol.name]) for draw in self.draws)
 
     def ranked(self, matches: Sequence[Match]) -> list[Match]:
-        """One match for each name: the simplest first, then the one nearest to the claim's spelling."""
+        """One match for each name: the simplest, then the one nearest to the claim's spelling and step."""
 
-        def rank(match: Match) -> tuple[int, int, list[int]]:
-            return len(match.slips), self._distance(match), [ORDER[name] for name in match.names]
+        def rank(match: Match) -> tuple[int, int, bool, list[int]]:
+            elsewhere = any(slip.quantity != self.name for slip in match.slips)
+            return len(match.slips), self._distance(match), elsewhere, [ORDER[name] for name in match.names]
 
         best: dict[tuple[str, ...], Match] = {}
         for match in sorted(matches, key=rank):
@@ -377,6 +381,8 @@ class _Search:
                 continue
             ratio = claimed.flat[peak] / value.flat[peak]
             for factor, number in factors:
+                if slip.mistake.is_number and _is_size(slip) and _is_size(factor):
+                    continue  # the quotient of two sizes may be any number
                 if abs(ratio - number) <= self.tolerance * abs(number):
                     match = self._multiplied(slip, factor, number)
                     if match is not None:
@@ -515,6 +521,11 @@ def _mutated(mistake: Mistake, site: Site) -> Iterator[tuple[Mutation, Expressio
             continue
 
 
+def _is_size(slip: Slip) -> bool:
+    """True for a whole step multiplied or divided by a size."""
+    return _is_multiple(slip.instead, slip.place) and slip.mistake.name not in ("wrong sign", "factor 2", "factor 1/2")
+
+
 def _leading_number(f: Expression) -> Any:
     if isinstance(f, Call) and f.op.name == "neg":
         return -1
@@ -529,12 +540,16 @@ def _is_multiple(f: Expression, step: Expression) -> bool:
     return f.op.name == "neg" or (f.op.name == "mul" and isinstance(f.parts[0], Number))
 
 
-def _independent(network: Network, values: Values) -> dict[str, Array]:
-    """Random values for every quantity, as if none followed from another."""
-    rng = np.random.default_rng(0)
-    return {
-        name: rng.uniform(0.2, 1.2, np.shape(v)) if np.asarray(v).dtype.kind == "f" else v for name, v in values.items()
-    }
+def _redrawn(derivation: Derivation, values: Values, seed: int) -> dict[str, Array]:
+    """The values of all quantities and derivatives where the givens of a float type are others."""
+    rng = np.random.default_rng(seed)
+    givens: dict[str, Array] = {}
+    for given in derivation.program.givens:
+        x = np.asarray(values[given.name])
+        if x.dtype.kind == "f":
+            x = np.where(x == 0, 0.4 * rng.normal(size=x.shape), x * np.exp(0.5 * rng.normal(size=x.shape)))
+        givens[given.name] = x
+    return derivation.values(derivation.program.values(givens))
 
 
 def _with(site: Site, instead: Expression) -> Expression | None:

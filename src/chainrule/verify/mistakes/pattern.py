@@ -83,15 +83,19 @@ class Pattern:
 
 
 def agree(a: Array, b: Array, tolerance: float) -> bool:
-    """True for finite values, equal to `tolerance` of the largest element; axes of size 1 do not count."""
-    if a.shape != b.shape:
-        a, b = np.squeeze(a), np.squeeze(b)
-        if a.shape != b.shape:
-            return False
+    """True for finite values, equal to `tolerance` of the largest element; leading axes of size 1 do not count."""
+    if without_lead(a.shape) != without_lead(b.shape):
+        return False
     if a.size == 0:
         return True
     scale = max(float(np.abs(a).max()), float(np.abs(b).max()))
-    return bool(np.isfinite(scale) and np.abs(a - b).max() <= tolerance * scale)
+    return bool(np.isfinite(scale) and np.abs(a.ravel() - b.ravel()).max() <= tolerance * scale)
+
+
+def without_lead(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape without leading axes of size 1: (1, 4) and (4,) are a row, (4, 1) is not."""
+    lead = next((i for i, n in enumerate(shape) if n != 1), len(shape))
+    return shape[lead:]
 
 
 def pattern_of(
@@ -103,7 +107,7 @@ def pattern_of(
     pairs = list(zip(claimed, right, strict=True))
     if all(r.ndim > 1 and agree(c, r.swapaxes(-1, -2), tolerance) for c, r in pairs):
         return Pattern("transposed")
-    if any(np.squeeze(c).shape != np.squeeze(r).shape for c, r in pairs):
+    if any(without_lead(c.shape) != without_lead(r.shape) for c, r in pairs):
         return Pattern("shape")
     pairs = [(c.reshape(r.shape), r) for c, r in pairs]
     wrong = [_wrong(c, r, tolerance) for c, r in pairs]

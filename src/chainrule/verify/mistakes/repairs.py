@@ -142,12 +142,14 @@ class Bench:
         f = site.formula
         if is_call(f, "sum"):
             x = f.parts[0]
-            for axis in range(x.ndim):
+            yield "sum instead of each element", x
+            for axis in [i for i, n in enumerate(x.shape) if n > 1]:
                 yield "sum over the wrong axis", call("sum", x, axis=(axis,), keepdims=True)
         elif isinstance(f, Call) and f.op.name == "mean":
             yield "mean for sum", call("sum", f.parts[0], **dict(f.params))
         elif not isinstance(f, Number | Slope):
-            name = "missing sum over the batch" if site.quantity in self.network.givens else "missing sum over neurons"
+            is_parameter = site.quantity in self.network.givens and site.quantity not in self.network.softmaxes
+            name = "missing sum over the batch" if is_parameter else "missing sum over neurons"
             for axis, n in enumerate(f.shape):
                 if n > 1:
                     yield name, call("sum", f, axis=(axis,), keepdims=True)

@@ -53,9 +53,19 @@ def sum_over_the_wrong_axis(site: Site) -> Iterator[Mutation]:
     (x,) = sum_.parts
     params = dict(sum_.params)
     for axis in range(x.ndim):
-        if (axis,) != _summed(sum_):
+        if (axis,) != _summed(sum_) and x.shape[axis] > 1:
             yield Mutation(call("sum", x, **{**params, "axis": (axis,)}))
     yield Mutation(call("sum", x, **{**params, "axis": None}))
+
+
+def summed_elements(site: Site) -> Iterator[Mutation]:
+    """One sum over the elements where each element has a derivative of its own."""
+    f = site.formula
+    if site.is_step:
+        for axis, n in enumerate(f.shape):
+            if n > 1:
+                yield Mutation(call("sum", f, axis=(axis,), keepdims=True))
+        yield Mutation(call("sum", f))
 
 
 def mean_for_sum(site: Site) -> Iterator[Mutation]:
@@ -65,8 +75,6 @@ def mean_for_sum(site: Site) -> Iterator[Mutation]:
         sum_ = _inner_sum(f)
         assert sum_ is not None
         yield Mutation(Number(Fraction(1, shapes.count(sum_.parts[0].shape, _summed(sum_)))) * f)
-    elif is_call(f, "matmul") and site.quantity in site.network.weights and f.parts[0].shape[-1] > 1:
-        yield Mutation(Number(Fraction(1, f.parts[0].shape[-1])) * f)
 
 
 def softmax_as_elementwise(site: Site) -> Iterator[Mutation]:

@@ -120,11 +120,12 @@ def _own_activation(network: Network, s: Symbol, other: Symbol) -> bool:
 
 
 def _another_derivative(network: Network, s: Symbol, other: Symbol) -> bool:
-    """dL/da for dL/dz, where a is computed from z element by element, is a factor dropped instead."""
+    """Between z and an a computed from it element by element, a factor is dropped or counted twice instead."""
     if not (network.is_derivative(s) and network.is_derivative(other)):
         return False
     by, of = network.quantity(s), network.quantity(other)
-    return s.shape != other.shape or all(user.name != of for user in network.program.users[by])
+    users = network.program.users
+    return s.shape != other.shape or all(user.name not in (by, of) for user in [*users[by], *users[of]])
 
 
 def _another_weight(network: Network, s: Symbol, other: Symbol) -> bool:

@@ -25,6 +25,7 @@ from chainrule.compiler.targets.llvm.machine import Machine
 from chainrule.compiler.targets.llvm.native import Native
 from chainrule.compiler.targets.llvm.text import I1, I8, I32, I64, PTR, VOID, Function, Type, Value, literal
 from chainrule.errors import UnsupportedError
+from chainrule.tensor.tensor import Tensor
 
 C_CONTIGUOUS, ALIGNED, WRITEABLE = 0x0001, 0x0100, 0x0400
 """Bits of an array's flags (NumPy's C API, ndarraytypes.h)."""
@@ -41,19 +42,23 @@ FPCR_FLUSH = 1 << 24
 
 @dataclass(frozen=True)
 class ArgumentSpec:
-    """An array that a program takes.
+    """An array that a program takes, or a Tensor around one.
 
     Args:
         slot: where in the table the address of its data goes.
         dtype: its element type.
         shape: its shape.
         written: True if the program writes to it.
+        is_tensor: True for a Tensor.
+        requires_grad: whether that Tensor does; None: it may or may not.
     """
 
     slot: int
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
     written: bool = False
+    is_tensor: bool = False
+    requires_grad: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -94,8 +99,10 @@ def make_entry(
         flush_denormals: let denormals be zero in the program; the caller's setting is restored.
     """
     f = Function(name, [("self", PTR), ("args", PTR), ("n", I64)], PTR, linkage="dso_local")
-    _require(f, f.compare("eq", f["n"], literal(len(arguments), I64)))
-    data = [_checked(f, f.load(f.at(f["args"], i, PTR), PTR), spec) for i, spec in enumerate(arguments)]
+    require(f, f.compare("eq", f["n"], literal(len(arguments), I64)))
+    given = [f.load(f.at(f["args"], i, PTR), PTR) for i in range(len(arguments))]
+    arrays = [_unwrapped(f, x, spec) if spec.is_tensor else x for x, spec in zip(given, arguments, strict=True)]
+    data = [_checked(f, array, spec) for array, spec in zip(arrays, arguments, strict=True)]
     context = _field(f, f["self"], array_layout().data, PTR)
     table, lock = f.load(context, PTR), f.load(f.at(context, 1, PTR), PTR)
     thread = _without_gil(f, lock) if release_gil else None
@@ -110,16 +117,16 @@ def make_entry(
     if thread is not None:
         f.call("PyThread_release_lock", VOID, lock)
         f.call("PyEval_RestoreThread", VOID, thread)
-    _return(f, "python.None")
+    return_singleton(f, "python.None")
     f.begin("refuse")
-    _return(f, "python.NotImplemented")
+    return_singleton(f, "python.NotImplemented")
     return f
 
 
 def globals_of_entry(arguments: Sequence[ArgumentSpec]) -> str:
     """The objects of Python and NumPy that an entry names, as declarations of its module."""
     types = [_name_of(spec.dtype) for spec in arguments]
-    names = dict.fromkeys(["python.None", "python.NotImplemented", "numpy.ndarray", *types])
+    names = dict.fromkeys(["python.None", "python.NotImplemented", "numpy.ndarray", "chainrule.Tensor", *types])
     return "\n".join([f"@{name} = external global i8" for name in names])
 
 
@@ -142,24 +149,39 @@ def restore_denormals(f: Function, before: Value, machine: Machine) -> None:
     f.call("llvm.x86.sse.ldmxcsr" if machine.is_x86 else "llvm.aarch64.set.fpcr", VOID, before)
 
 
+def _unwrapped(f: Function, x: Value, spec: ArgumentSpec) -> Value:
+    """The array of a Tensor, after the tests that it is one, and an end of the graph or not."""
+    kind, tensor = _field(f, x, array_layout().type, PTR), Value("@chainrule.Tensor", PTR)
+    other, same = f.fresh("other"), f.fresh("tensor")
+    f.branch(f.compare("eq", kind, tensor), same, other)
+    f.begin(other)
+    derived = f.call("PyType_IsSubtype", I32, kind, tensor)
+    f.branch(f.compare("ne", derived, literal(0, I32)), same, "refuse")
+    f.begin(same)
+    if spec.requires_grad is not None:
+        edge = _field(f, x, place_of(Tensor, "edge"), PTR)
+        require(f, f.compare("ne" if spec.requires_grad else "eq", edge, Value("@python.None", PTR)))
+    return _field(f, x, place_of(Tensor, "value"), PTR)
+
+
 def _checked(f: Function, array: Value, spec: ArgumentSpec) -> Value:
     """The address of an argument's data, after the tests that it is the array of the spec."""
     layout = array_layout()
-    _require(f, f.compare("eq", _field(f, array, layout.type, PTR), Value("@numpy.ndarray", PTR)))
+    require(f, f.compare("eq", _field(f, array, layout.type, PTR), Value("@numpy.ndarray", PTR)))
     wanted = C_CONTIGUOUS | ALIGNED | (WRITEABLE if spec.written else 0)
     flags = f.bits("and", _field(f, array, layout.flags, I32), literal(wanted, I32))
     agrees = f.compare("eq", flags, literal(wanted, I32))
     dtype, ndim = Value(f"@{_name_of(spec.dtype)}", PTR), literal(len(spec.shape), I32)
     for offset, value in ((layout.descr, dtype), (layout.nd, ndim)):
         agrees = f.bits("and", agrees, f.compare("eq", _field(f, array, offset, value.type), value))
-    _require(f, agrees)
+    require(f, agrees)
     if spec.shape:
         dimensions = _field(f, array, layout.dimensions, PTR)
         agrees = literal(True, I1)
         for axis, size in enumerate(spec.shape):
             same = f.compare("eq", f.load(f.at(dimensions, axis, I64), I64), literal(size, I64))
             agrees = f.bits("and", agrees, same)
-        _require(f, agrees)
+        require(f, agrees)
     return _field(f, array, layout.data, PTR)
 
 
@@ -181,14 +203,14 @@ def _field(f: Function, thing: Value, offset: int, type: Type) -> Value:
     return f.load(f.at(thing, offset, I8), type)
 
 
-def _require(f: Function, condition: Value) -> None:
+def require(f: Function, condition: Value) -> None:
     """Go on if the condition holds, else refuse."""
     following = f.fresh("agrees")
     f.line(f"br {condition.typed}, label %{following}, label %refuse")
     f.begin(following)
 
 
-def _return(f: Function, name: str) -> None:
+def return_singleton(f: Function, name: str) -> None:
     """Return a singleton of Python, as a new reference."""
     singleton = Value(f"@{name}", PTR)
     if sys.version_info < (3, 12):  # since then they are immortal
@@ -196,7 +218,7 @@ def _return(f: Function, name: str) -> None:
     f.ret(singleton)
 
 
-# ---- the layout of arrays -----------------------------------------------------------------------------------------
+# ---- the layout of objects ----------------------------------------------------------------------------------------
 
 
 @cache
@@ -216,12 +238,17 @@ def array_layout() -> Layout:
         np.broadcast_to(np.float64(1), (2,)),
     ]
     if header != 16 or np.ndarray.__basicsize__ < layout.flags + 4 or not all(_is_at(x, layout) for x in samples):
-        raise UnsupportedError(
-            "compiled programs: this Python keeps its arrays in another way than 64-bit CPython with the GIL",
-            got=[f"Python  {sys.version.split()[0]}", f"NumPy   {np.__version__}"],
-            mend="CHAINRULE_JIT=0 runs programs by NumPy.",
-        )
+        raise unknown_python("arrays")
     return layout
+
+
+def unknown_python(things: str) -> UnsupportedError:
+    """The error where machine code cannot read the objects of this Python."""
+    return UnsupportedError(
+        f"compiled programs: this Python keeps its {things} in another way than 64-bit CPython with the GIL",
+        got=[f"Python  {sys.version.split()[0]}", f"NumPy   {np.__version__}"],
+        mend="CHAINRULE_JIT=0 runs programs by NumPy.",
+    )
 
 
 def _is_at(x: np.ndarray[Any, Any], layout: Layout) -> bool:
@@ -239,6 +266,31 @@ def _is_at(x: np.ndarray[Any, Any], layout: Layout) -> bool:
         and read(layout.descr, pointer) == id(x.dtype)
         and read(layout.flags, ctypes.c_int) == x.flags.num
     )
+
+
+@cache
+def place_of(kind: type, name: str) -> int:
+    """Where objects of a class keep a reference, in bytes from their start: found in an object that has it.
+
+    Args:
+        kind: a class that can be made without arguments.
+        name: an attribute in `__slots__`, or of a class written in C, that can be set.
+
+    Raises:
+        UnsupportedError: it lies somewhere else.
+    """
+    sample, mark = kind.__new__(kind), object()
+    setattr(sample, name, mark)
+    found = [place for place in range(0, kind.__basicsize__, 8) if word_of(sample, place) == id(mark)]
+    if len(found) != 1:
+        raise unknown_python(f"{kind.__name__}.{name}")
+    return found[0]
+
+
+def word_of(x: Any, place: int) -> int:
+    """The word that stands in an object, so many bytes from its start."""
+    word: int = ctypes.c_uint64.from_address(id(x) + place).value
+    return word
 
 
 # ---- the function that Python calls -------------------------------------------------------------------------------

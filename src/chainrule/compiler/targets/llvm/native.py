@@ -35,7 +35,10 @@ _LIBM = """acos asin atan atan2 ceil cos cosh erf erfc exp exp2 expm1 floor fma 
 _LIBC = "memcpy memmove memset memcmp malloc free abort"
 _PTHREAD = """pthread_create pthread_join pthread_self pthread_mutex_lock pthread_mutex_unlock pthread_cond_wait
     pthread_cond_signal pthread_cond_broadcast sched_yield syscall"""
-_PYTHON = "PyEval_SaveThread PyEval_RestoreThread PyErr_CheckSignals PyThread_acquire_lock PyThread_release_lock"
+_PYTHON = (
+    "PyEval_SaveThread PyEval_RestoreThread PyErr_CheckSignals PyThread_acquire_lock PyThread_release_lock "
+    "PyDict_GetItemWithError PyType_IsSubtype"
+)
 
 
 class Native:
@@ -159,9 +162,12 @@ def _standard_symbols() -> dict[str, int]:
 def _objects() -> dict[str, int]:
     import numpy as np
 
+    from chainrule.tensor.tensor import Tensor
+
     types = [bool, np.uint8, np.int8, np.int16, np.int32, np.int64, np.float16, np.float32, np.float64]
     objects: dict[str, object] = {f"numpy.{np.dtype(t).name}": np.dtype(t) for t in types}
-    objects |= {"numpy.ndarray": np.ndarray, "python.None": None, "python.NotImplemented": NotImplemented}
+    objects |= {"numpy.ndarray": np.ndarray, "chainrule.Tensor": Tensor}
+    objects |= {"python.None": None, "python.NotImplemented": NotImplemented}
     return {name: id(thing) for name, thing in objects.items()}  # none of them is ever freed
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.compiler import interpret
+from chainrule.compiler.facts import Facts
 from chainrule.compiler.fuse import DRAWS, WINDOWED, Group, fuse, structure
 from chainrule.compiler.ir import Graph, Instruction, Value, size_of
 from chainrule.compiler.recorded import Part
@@ -28,6 +29,7 @@ from chainrule.compiler.targets.llvm.machine import Machine, host
 from chainrule.compiler.targets.llvm.native import Native, compile_text
 from chainrule.compiler.targets.llvm.pool import Pool
 from chainrule.compiler.targets.llvm.text import I8, PTR, Function, module_text
+from chainrule.compiler.targets.llvm.watch import Watch, watch
 from chainrule.tensor.arrays import numpy_dtype
 from chainrule.tensor.graph import Array
 
@@ -281,7 +283,7 @@ class Compiled:
     other inputs and outputs are where `point` has put them.
     """
 
-    def __init__(self, plan: Plan, flushes: bool, own: int) -> None:
+    def __init__(self, plan: Plan, flushes: bool, own: int, leaves: Sequence[bool] | None = None) -> None:
         self.plan = plan
         self.entry: Callable[..., Any] | None = None
         self.batches: list[Batch] = []
@@ -290,10 +292,10 @@ class Compiled:
         single = len(plan.steps) == 1 and plan.steps[0].alone is None and not plan.copies
         if single:
             first = FIRST + len(graph.inputs)
+            taken = [(FIRST + i, v) for i, v in enumerate(graph.inputs) if v.role == "argument"]
             specs = [
-                ArgumentSpec(FIRST + i, numpy_dtype(v.dtype), v.shape)
-                for i, v in enumerate(graph.inputs)
-                if v.role == "argument"
+                ArgumentSpec(slot, numpy_dtype(v.dtype), v.shape, is_tensor=True, requires_grad=requires)
+                for (slot, v), requires in zip(taken, leaves or [None] * len(taken), strict=True)
             ]
             specs += [
                 ArgumentSpec(first + own + i, numpy_dtype(v.dtype), v.shape, written=True)
@@ -350,6 +352,10 @@ class Compiled:
         )
         call = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)(self.native.address("epochs"))
         call(self.address, work.ctypes.data)
+
+    def watch(self, facts: Facts) -> Watch:
+        """Facts as machine code looks at them."""
+        return watch(facts)
 
     def point(self, inputs: Sequence[Array | None], outputs: Sequence[Array]) -> None:
         """Put the addresses of inputs (None: an argument) and of the first outputs into the table."""
@@ -425,7 +431,7 @@ class Compiled:
 def build(part: Part, *, flushes: bool) -> Compiled:
     """Compile a part of a program for this machine; with `flushes` subnormal numbers count as zero."""
     simple = part.simplified(KEPT)
-    return Compiled(plan_of(simple), flushes, simple.own)
+    return Compiled(plan_of(simple), flushes, simple.own, simple.leaves)
 
 
 def plan_of(part: Part) -> Plan:

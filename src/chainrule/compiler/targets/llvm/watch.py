@@ -6,7 +6,6 @@ references), or an item of a dictionary. All lie in one table, which one functio
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -15,7 +14,15 @@ from typing import Any
 import numpy as np
 
 from chainrule.compiler.facts import Facts
-from chainrule.compiler.targets.llvm.entry import array_layout, make_callable, refuse_this_python
+from chainrule.compiler.targets.llvm.entry import (
+    array_layout,
+    make_callable,
+    place_of,
+    require,
+    return_singleton,
+    unknown_python,
+    word_of,
+)
 from chainrule.compiler.targets.llvm.machine import host
 from chainrule.compiler.targets.llvm.native import Native, compile_text
 from chainrule.compiler.targets.llvm.text import I8, I64, PTR, Function, Value, literal, module_text
@@ -48,9 +55,10 @@ def watch(facts: Facts) -> Watch:
     Raises:
         UnsupportedError: this Python lays its objects out in another way than 64-bit CPython with the GIL.
     """
+    _checked_layout()
     words = [(id(owner) + place_of(type(owner), name), id(value)) for owner, name, value in facts.slots]
-    words += [(id(d) + place_of_size(), size) for d, size in facts.sizes]
-    words += [(id(x) + place_of_count(), count + 1) for x, count in facts.holders]
+    words += [(id(d) + USED, size) for d, size in facts.sizes]
+    words += [(id(x) + COUNT, count) for x, count in facts.holders]
     items = [(id(d), id(name), id(value)) for d, name, value in facts.items]
     numbers = [len(words), len(items), 0, *[n for fact in (*words, *items) for n in fact]]
     table = np.array(numbers, np.uint64)
@@ -72,12 +80,45 @@ def _write_watch() -> Function:
     f = Function("watch", [("self", PTR), ("args", PTR), ("n", I64)], PTR, linkage="dso_local")
     table = f.load(f.load(f.at(f["self"], array_layout().data, I8), PTR), PTR)
     words, items = (f.load(f.at(table, place, I64), I64) for place in (WORDS, ITEMS))
-    zero, facts = literal(0, I64), f.at(table, FIRST, I64)
-    _each(f, "word", facts, words, 2, lambda at: _has_value(f, at))
-    _each(f, "item", f.at(facts, f.mul(words, literal(2, I64)), I64), items, 3, lambda at: _has_item(f, at))
+    facts = f.at(table, FIRST, I64)
+
+    def word(at: Value) -> Value:
+        return f.compare("eq", f.load(f.load(at, PTR), I64), f.load(f.at(at, 1, I64), I64))
+
+    def item(at: Value) -> Value:
+        dictionary, key, value = (f.load(f.at(at, place, PTR), PTR) for place in range(3))
+        return f.compare("eq", f.call("PyDict_GetItemWithError", PTR, dictionary, key), value)
+
+    _require_each(f, facts, words, 2, word)
+    _require_each(f, f.at(facts, f.mul(words, literal(2, I64)), I64), items, 3, item)
     passed = f.at(table, PASSED, I64)
     f.store(f.add(f.load(passed, I64), literal(1, I64)), passed)
-    f.return_singleton("python.None")
+    return_singleton(f, "python.None")
     f.begin("refuse")
-    f.return_singleton("python.NotImplemented")
+    return_singleton(f, "python.NotImplemented")
     return f
+
+
+def _require_each(f: Function, start: Value, count: Value, size: int, holds: Callable[[Value], Value]) -> None:
+    """Go on if each of the facts of so many words from `start` on holds, else refuse."""
+    some, after = f.fresh("some"), f.fresh("all")
+    f.branch(f.compare("eq", count, literal(0, I64)), after, some)
+    f.begin(some)
+    loop = f.loop(0, count)
+    require(f, holds(f.at(start, f.mul(loop.index, literal(size, I64)), I64)))
+    f.close(loop)
+    f.jump(after)
+    f.begin(after)
+
+
+# ---- the layout of objects --------------------------------------------------------------------------------------
+
+
+@cache
+def _checked_layout() -> None:
+    """Raises UnsupportedError unless COUNT and USED are what they are called."""
+    mark = object()
+    before = word_of(mark, COUNT)
+    three = dict.fromkeys("abc", mark)
+    if word_of(mark, COUNT) - before != 3 or word_of(three, USED) != 3:
+        raise unknown_python("references and dictionaries")

@@ -1,0 +1,86 @@
+"""Whether remedies improve training: each on fresh copies of the network, over three draws of its weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from diagnosis_networks.build import build
+from diagnosis_networks.draw import Network
+from diagnosis_networks.harm import train
+
+SEEDS = (1, 2, 3)
+FALLS = 0.9  # an improved loss is at most this share of the untouched copy's
+BELOW_CONSTANT = 0.9  # and at most this share of the best constant answer's, where any remedy gets there
+
+
+@dataclass(frozen=True)
+class Trial:
+    """The median held-out losses of one network: untouched, and after each remedy.
+
+    Args:
+        recommended: the name of the remedy that was recommended, if any.
+        losses: by the names of the remedies.
+        constant: the loss of the best constant answer.
+    """
+
+    name: str
+    untouched: float
+    constant: float
+    losses: dict[str, float]
+    recommended: str | None
+
+    @property
+    def reachable(self) -> bool:
+        """Whether any remedy ends well below the best constant answer."""
+        return any(loss <= BELOW_CONSTANT * self.constant for loss in self.losses.values())
+
+    def improves(self, remedy: str) -> bool:
+        loss = self.losses[remedy]
+        falls = math.isfinite(loss) and loss <= FALLS * self.untouched
+        return falls and (not self.reachable or loss <= BELOW_CONSTANT * self.constant)
+
+    @property
+    def recommended_improves(self) -> bool:
+        return self.recommended is not None and self.improves(self.recommended)
+
+    @property
+    def best(self) -> str | None:
+        """The remedy with the lowest loss, if it improves."""
+        name = min(self.losses, key=lambda remedy: self.losses[remedy], default=None)
+        return name if name is not None and self.improves(name) else None
+
+
+def trial(network: Network, recommended: Any | None, tried: Sequence[Any]) -> Trial:
+    """Trains the network untouched and with every remedy, on the same batches.
+
+    Args:
+        recommended: has a name and apply(model, optimizer) -> (model, optimizer).
+        tried: all candidates, likewise; the recommended one is added if it is not among them.
+    """
+    candidates = {remedy.name: remedy for remedy in tried}
+    if recommended is not None:
+        candidates[recommended.name] = recommended
+    losses = {name: _median_loss(network, remedy) for name, remedy in candidates.items()}
+    constant = build(network.spec, network.seed).task.constant_loss
+    name = None if recommended is None else recommended.name
+    return Trial(network.name, _median_loss(network, None), constant, losses, name)
+
+
+def _median_loss(network: Network, remedy: Any | None) -> float:
+    return median(_loss(network, remedy, seed) for seed in SEEDS)
+
+
+def _loss(network: Network, remedy: Any | None, seed: int) -> float:
+    """Infinite if the remedy cannot be applied to this draw of the weights."""
+    built = build(network.spec, network.seed, seed)
+    model, optimizer = built.model, built.optimizer
+    if remedy is not None:
+        try:
+            model, optimizer = remedy.apply(model, optimizer)
+        except Exception:
+            return math.inf
+    return train(built, model, optimizer, batches=seed)

@@ -1,0 +1,47 @@
+"""Stationary points: the gradient is small because there is nothing left to learn, not because it is lost on its way.
+
+Two signs, both free of the gradient's own scale. Either the loss asks nothing of the output any more, or the samples of
+the batch cancel: with n rows of independent sign rms(dW) is sqrt(n) rms(delta) rms(a), and it is far below in every layer.
+"""
+
+from __future__ import annotations
+
+from math import sqrt
+from statistics import median
+from typing import TYPE_CHECKING
+
+from chainrule.diagnose.causes.finding import Finding
+
+if TYPE_CHECKING:
+    from chainrule.diagnose.diagnosis import Diagnosis
+
+NOTHING_ASKED = 1e-3
+CANCELLED = 0.02
+
+
+def find(diagnosis: Diagnosis) -> tuple[Finding, ...]:
+    """One finding where the parameters stand at a stationary point of the batches' loss."""
+    ledger = diagnosis.ledger
+    put_out = max([one.rms for one in diagnosis.outputs], default=0.0) or 1.0
+    asked = ledger.output.rms * ledger.output.size / put_out
+    if asked < NOTHING_ASKED:
+        evidence = {"rms(dL/d output) n / rms(output)": asked, "loss": ledger.loss}
+        return (Finding("stationary", "the loss is met", "", None, evidence, 0.9),)
+    left = cancellation(diagnosis)
+    if left is None or left > CANCELLED:
+        return ()
+    evidence = {"rms(dW) / (sqrt(n) rms(delta) rms(a))": left, "loss": ledger.loss}
+    return (Finding("stationary", "the samples cancel", "", None, evidence, 0.85),)
+
+
+def cancellation(diagnosis: Diagnosis) -> float | None:
+    """rms(dW) over what it would be if samples had independent signs; the median over the layers, None without any."""
+    rows = diagnosis.ledger.rows
+    found = []
+    for below, row in zip((None, *rows), rows, strict=False):
+        a = below.a.rms if below is not None else max([one.rms for one in diagnosis.inputs], default=0.0)
+        n = row.z.size / max(row.units, 1)
+        expected = sqrt(n) * row.delta.rms * a
+        if row.counted and row.op in ("linear", "conv2d") and row.step is None and expected > 0 and n > 1:
+            found.append(row.dW.rms / expected)
+    return median(found) if found else None

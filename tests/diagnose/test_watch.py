@@ -1,0 +1,235 @@
+"""A watch sees what happens while a model trains, at a cost under its budget, and changes nothing."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+from chainrule import nn, optim
+from chainrule.diagnose.watch import LOOKS_UNTIL_DEAD, POINTS, SAMPLE, Watch, watch
+from chainrule.errors import ArgumentError, ArgumentTypeError, StateError
+
+
+def network(*, width: int = 16, dropout: bool = True) -> nn.Sequential:
+    cr.manual_seed(0)
+    middle = [nn.Dropout(0.3)] if dropout else []
+    return nn.Sequential(
+        nn.Linear(8, width), nn.Tanh(), *middle, nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 3)
+    )
+
+
+def batch() -> tuple[cr.Tensor, cr.Tensor]:
+    rng = np.random.default_rng(0)
+    return cr.tensor(rng.normal(size=(32, 8)).astype(np.float32)), cr.tensor(rng.integers(0, 3, 32))
+
+
+def trained(
+    model: nn.Module, steps: int, see: Watch | None, *, compiled: bool = False, lr: float = 1e-2
+) -> list[float]:
+    """The losses of a few steps of Adam, with a watch that looks on."""
+    cr.manual_seed(1)
+    opt = optim.Adam(model.parameters(), lr=lr)
+    loss_fn = nn.CrossEntropyLoss()
+    x, y = batch()
+
+    def step() -> cr.Tensor:
+        opt.zero_grad()
+        loss = loss_fn(model(x), y)
+        loss.backward()
+        opt.step()
+        return loss
+
+    run = cr.compile(step) if compiled else step
+    losses = []
+    for _ in range(steps):
+        losses.append(run().item())
+        if see is not None:
+            see.step()
+    return losses
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_training_is_the_same_bit_by_bit_with_and_without_a_watch(compiled: bool) -> None:
+    alone, seen = network(), network()
+    see = watch(seen, every=2)
+    assert trained(alone, 20, None, compiled=compiled) == trained(seen, 20, see, compiled=compiled)
+    assert len(see.looks) > 5
+    for p, q in zip(alone.parameters(), seen.parameters(), strict=True):
+        assert p.value.tobytes() == q.value.tobytes()
+        assert p.grad.value.tobytes() == q.grad.value.tobytes()
+
+
+def test_sizes_and_updates_are_those_that_numpy_computes() -> None:
+    model = network(dropout=False)
+    see = watch(model, every=1)
+    trained(model, 3, see)
+    before = {name: p.value.copy() for name, p in model.named_parameters()}
+    trained(model, 1, see)
+
+    def rms(*arrays: np.ndarray) -> float:
+        flat = np.concatenate([np.asarray(a, np.float64).ravel() for a in arrays])
+        return float(np.sqrt(np.mean(flat**2)))
+
+    last, layer = see.looks[-1].layers["2"], model[2]
+    assert last["weight"] == pytest.approx(rms(layer.weight.value, layer.bias.value), rel=1e-5)
+    assert last["gradient"] == pytest.approx(rms(layer.weight.grad.value, layer.bias.grad.value), rel=1e-5)
+    change = rms(layer.weight.value - before["2.weight"], layer.bias.value - before["2.bias"])
+    assert last["update"] == pytest.approx(change / last["weight"], rel=1e-4)
+
+
+def test_an_eager_watch_sees_how_flat_activations_are() -> None:
+    model = nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 3))
+    with cr.no_grad():
+        model[0].weight.mul_(100)
+    see = watch(model, every=1)
+    trained(model, 1, see)
+    x, _ = batch()
+    slope = 1 - np.tanh(model[0](x).value.astype(np.float64)) ** 2
+    assert see.looks[0].layers["1"]["flat"] == pytest.approx(np.mean(slope < 0.05), abs=0.05)
+    shares = see.slopes["1"].shares
+    assert shares is not None
+    assert sum(shares) == pytest.approx(1.0)
+    assert shares[0] > 0.8
+
+
+def test_a_compiled_watch_sees_parameters_and_gradients_and_no_activations() -> None:
+    model = network()
+    see = watch(model, every=2)
+    trained(model, 12, see, compiled=True)
+    assert all(value is not None and value > 0 for value in see.series("gradient")["0"])
+    assert "1" not in see.series("activation")
+
+
+def test_nan_in_a_parameter_is_named_with_the_steps_between_which_it_came() -> None:
+    model = network(dropout=False)
+    see = watch(model, every=1)
+    trained(model, 3, see)
+    with cr.no_grad():
+        model[2].weight[0, 0] = math.nan
+    trained(model, 1, see)
+    found = {(e.kind, e.where, e.what) for e in see.events}
+    assert ("non-finite", "2.weight", "weights") in found
+    first = next(e for e in see.events if e.where == "2.weight" and e.what == "weights")
+    assert (first.after, first.step) == (3, 4)
+    assert math.isnan(first.value)
+
+
+def test_nan_in_a_result_is_named_with_its_operator() -> None:
+    class Log(nn.Module):
+        def forward(self, x: cr.Tensor) -> cr.Tensor:
+            return (x - 100.0).log()
+
+    model = nn.Sequential(nn.Linear(8, 3), Log())
+    see = watch(model, every=1)
+    trained(model, 1, see)
+    assert any(e.where == "1" and e.what == "Log" and e.kind == "non-finite" for e in see.events)
+
+
+def test_a_layer_is_dead_after_three_looks_without_a_gradient_and_not_before() -> None:
+    model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 3))
+    with cr.no_grad():
+        model[0].bias.fill_(-1e6)
+    see = watch(model, every=1)
+    trained(model, LOOKS_UNTIL_DEAD - 1, see)
+    assert not see.events
+    trained(model, 1, see)
+    assert [(e.kind, e.where) for e in see.events] == [("dead layer", "0")]
+
+
+def test_words_of_an_embedding_that_do_not_come_are_not_dead() -> None:
+    model = nn.Sequential(nn.Embedding(50, 4), nn.Linear(4, 3))
+    see = watch(model, every=1)
+    opt = optim.SGD(model.parameters(), lr=0.1)
+    for _ in range(5):
+        opt.zero_grad()
+        model(cr.tensor([1, 2])).sum().backward()
+        opt.step()
+        see.step()
+    assert not see.events
+    assert "dead" not in see.looks[-1].layers["0"]
+
+
+def test_a_step_as_large_as_the_weights_is_an_event() -> None:
+    model = network(dropout=False)
+    see = watch(model, every=1)
+    trained(model, 2, see, lr=10.0)
+    assert any(e.kind == "jump" and e.step == 1 for e in see.events)
+
+
+def test_looks_stay_bounded_and_even_however_long_the_training() -> None:
+    model = nn.Linear(2, 1)
+    see = watch(model, every=1)
+    model(cr.ones(4, 2)).sum().backward()
+    for _ in range(3 * POINTS):
+        see.step()
+    steps = [look.step for look in see.looks]
+    assert POINTS / 2 <= len(steps) <= POINTS
+    assert len(set(np.diff(steps).tolist())) == 1
+
+
+def test_the_copy_for_the_update_is_a_sample_of_a_large_parameter() -> None:
+    model = nn.Linear(1000, 100)
+    see = watch(model, every=1)
+    assert all(len(a) <= SAMPLE for layer in see._layers for a in layer.before.values())
+
+
+def test_auto_keeps_what_looking_costs_under_the_budget() -> None:
+    model = network(width=128)
+    see = watch(model, budget=0.05)
+    trained(model, 300, see)
+    assert 2 <= len(see.looks) < 300
+    # what the account allows, and at most one look more than was foreseen
+    assert see.overhead < 0.05 + 2 * see._cost / (see._spent / see.overhead)
+
+
+def test_close_takes_every_hook_off_the_model() -> None:
+    model = network()
+    see = watch(model, every=1)
+    see.close()
+    trained(model, 2, see)
+    assert not see.looks
+    assert all(m._hooks is None or not m._hooks.after for m in model.modules())
+
+
+def test_a_watch_is_json_without_nan() -> None:
+    model = network(dropout=False)
+    see = watch(model, every=1)
+    with cr.no_grad():
+        model[0].weight[0, 0] = math.nan
+    trained(model, 2, see)
+    content = json.loads(json.dumps(see.to_dict(), allow_nan=False))
+    assert content["looks"] == [1, 2]
+    assert content["series"]["weight"]["0"] == [None, None]
+
+
+def test_step_says_where_it_belongs_when_there_are_no_gradients() -> None:
+    with pytest.raises(StateError, match=r"no parameter has a gradient(.|\n)*after backward\(\)"):
+        watch(nn.Linear(2, 1)).step()
+
+
+@pytest.mark.parametrize("every", [0, -1, 1.5, True, "often"])
+def test_watch_refuses_an_every_that_is_no_number_of_steps(every: object) -> None:
+    with pytest.raises(ArgumentError, match="every is a whole number of steps"):
+        watch(nn.Linear(2, 1), every=every)  # type: ignore[arg-type]  # what is tested
+
+
+@pytest.mark.parametrize("budget", [0.0, 1.0, -0.1, math.nan])
+def test_watch_refuses_a_budget_that_is_no_share(budget: float) -> None:
+    with pytest.raises(ArgumentError, match="the budget is a share"):
+        watch(nn.Linear(2, 1), budget=budget)
+
+
+def test_watch_refuses_what_is_no_module_and_a_module_without_parameters() -> None:
+    with pytest.raises(ArgumentTypeError, match=r"only an nn\.Module"):
+        watch(lambda x: x)  # type: ignore[arg-type]  # what is tested
+    with pytest.raises(ArgumentError, match="no parameters"):
+        watch(nn.ReLU())
+
+
+def test_an_unknown_quantity_is_answered_with_those_there_are() -> None:
+    with pytest.raises(ArgumentError, match="weight, gradient, update"):
+        watch(nn.Linear(2, 1)).series("colour")  # type: ignore[arg-type]  # what is tested
