@@ -3,6 +3,7 @@ recommends improves training: random networks, healthy ones and with faults plan
 
 python benchmarks/diagnosis.py --networks 200 --healthy 100 --remedied 40 [--jobs 2] [--json] [--failures DIR]
 python benchmarks/diagnosis.py --only faulty-17         one network: what it is, what was said
+python benchmarks/diagnosis.py --known                  the known cases: what is expected, what was said
 python benchmarks/diagnosis.py --redraw                 trains all networks and their twins, writes the record anew
 
 Exit 0 if the goals are reached on half B (precision and recall of the cause 0.9, no false alarm, 0.9 of the recommended
@@ -12,6 +13,7 @@ remedies improve), else 1.
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import multiprocessing
 import os
@@ -87,9 +89,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", type=int, default=200, help="networks with faults")
     parser.add_argument("--healthy", type=int, default=100, help="networks without")
-    parser.add_argument("--remedied", type=int, default=40, help="of the faulty ones, how many have remedies tried")
+    parser.add_argument(
+        "--remedied", type=int, default=40, help="of the faulty ones of half B, how many have remedies tried"
+    )
     parser.add_argument("--half", choices=["A", "B"], help="only this half: A is the one to choose thresholds on")
     parser.add_argument("--only", metavar="NAME", help="one network alone")
+    parser.add_argument("--known", action="store_true", help="the known cases of tests/diagnose/known_cases.py")
     parser.add_argument("--redraw", action="store_true", help="write the record of accepted networks anew")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--json", action="store_true", help="print the figures as one JSON object")
@@ -98,6 +103,8 @@ def main() -> int:
     if args.only:
         print(described(outcomes_of(args.only)))
         return 0
+    if args.known:
+        return known()
     for library in ("OMP", "OPENBLAS", "MKL"):  # of the jobs: the matrices are small, and the jobs share the cores
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")
     names = draw.names(args.networks, args.healthy)
@@ -107,7 +114,8 @@ def main() -> int:
             return 0
         names = [name for name in names if args.half in (None, draw.network(name).half)]
         pairs = list(pool.map(outcomes_of, names, chunksize=4))
-        faulty = [name for name in names if name.startswith("faulty")]
+        reported = args.half or "B"
+        faulty = [name for name in names if name.startswith("faulty") and draw.network(name).half == reported]
         trials = list(pool.map(trial_of, spread(faulty, args.remedied)))
     ours, rules = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     result: dict[str, Any] = {
@@ -120,6 +128,24 @@ def main() -> int:
         write_failures(args.failures, pairs, result["chainrule"]["half A"]["threshold"])
     print(json.dumps(result, indent=2) if args.json else as_text(result))
     return 0 if result["chainrule"]["reached"] and result["remedies"]["improves"] >= scoring.GOAL else 1
+
+
+def known() -> int:
+    """Prints what is said of each known case; 0 if every primary cause is an expected one."""
+    import chainrule.diagnose
+
+    sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "diagnose"))
+    cases: dict[str, Any] = importlib.import_module("known_cases").CASES
+    wrong = 0
+    for name, make in cases.items():
+        case = make()
+        result = chainrule.diagnose.gradients(case.model, case.loss_fn, case.batches, optimizer=case.optimizer)
+        said = [finding.cause for finding in answers.of_diagnosis(result)]
+        expected = sorted(answers.said(cause).cause for cause in case.expected)
+        right = said[0] in expected if said and expected else said == expected
+        wrong += not right
+        print(f"{'right' if right else 'WRONG'}  {name:30} said {said or 'healthy'}, expected {expected or 'healthy'}")
+    return 1 if wrong else 0
 
 
 def spread(names: Sequence[str], count: int) -> list[str]:

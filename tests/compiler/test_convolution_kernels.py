@@ -301,3 +301,61 @@ def test_the_largest_of_each_window_and_its_slope_are_those_of_numpy(
     assert "pool" in {g.kind for g in step.lower(cr.tensor(x)).plan.groups}
     for a, b in zip(step(cr.tensor(x)), expected, strict=True):
         np.testing.assert_array_equal(a.numpy(), b)
+
+
+MEANS = {
+    "halves": ((3, 2, 12, 10), {"kernel_size": 2}),
+    "wide halves": ((1, 2, 4, 76), {"kernel_size": 2}),
+    "thirds with a rest": ((2, 2, 13, 40), {"kernel_size": 3}),
+    "in rows": ((2, 2, 6, 5), {"kernel_size": (3, 1)}),
+    "overlapping": ((2, 2, 11, 21), {"kernel_size": 3, "stride": 2, "padding": 1}),
+    "without the padding": ((2, 2, 11, 39), {"kernel_size": 3, "stride": 2, "padding": 1, "count_include_pad": False}),
+    "every place": ((2, 1, 6, 18), {"kernel_size": (2, 3), "stride": 1, "padding": (1, 1)}),
+    "with gaps": ((2, 2, 12, 17), {"kernel_size": 2, "stride": 5}),
+    "over the edge": ((2, 2, 11, 9), {"kernel_size": 2, "stride": 2, "ceil_mode": True}),
+    "far over the edge": (
+        (2, 2, 10, 23), {"kernel_size": 4, "stride": 3, "padding": 2, "ceil_mode": True, "count_include_pad": False},
+    ),
+    "by another number": ((2, 1, 6, 6), {"kernel_size": 2, "divisor_override": -3}),
+    "one window": ((2, 3, 7, 7), {"kernel_size": 7}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("shape", "options"), MEANS.values(), ids=MEANS.keys())
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_mean_of_each_window_and_its_slope_are_those_of_numpy(
+    shape: tuple[int, ...], options: dict[str, Any], dtype: str, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = np.random.default_rng(0).standard_normal(shape).astype(dtype)
+
+    def program(x: cr.Tensor) -> tuple[cr.Tensor | None, ...]:
+        x = x.detach().requires_grad_()
+        y = F.avg_pool2d(x, **options)
+        (y * (1 + cr.arange(y.shape[-1])) * y.detach()).sum().backward()
+        return y, x.grad
+
+    monkeypatch.setenv("CHAINRULE_JIT", "0")
+    expected = [a.numpy() for a in cr.compile(program)(cr.tensor(x))]
+    monkeypatch.setenv("CHAINRULE_JIT", "1")
+    step = cr.compile(program)
+    assert [g.kind for g in step.lower(cr.tensor(x)).plan.groups].count("pool") == 2
+    for a, b in zip(step(cr.tensor(x)), expected, strict=True):
+        bound = 16 * np.finfo(dtype).eps * np.abs(b).max()
+        np.testing.assert_allclose(a.numpy(), b, rtol=0, atol=bound)
+
+
+def test_means_know_nothing_beyond_their_window() -> None:
+    x = np.ones((1, 2, 6, 9), np.float32)
+    x[0, 0, 2, 4], x[0, 1, 5, 8] = np.nan, np.inf
+
+    @cr.compile
+    def program(x: cr.Tensor) -> tuple[cr.Tensor | None, ...]:
+        x = x.detach().requires_grad_()
+        y = F.avg_pool2d(x, 2, stride=3, padding=1)
+        (y * y.detach()).sum().backward()
+        return y, x.grad
+
+    y, dx = (a.numpy() for a in program(cr.tensor(x)))
+    assert np.argwhere(~np.isfinite(y)).tolist() == [[0, 1, 2, 3]]  # no window sees column 4
+    assert np.argwhere(~np.isfinite(dx)).tolist() == [[0, 1, 5, 8]]
+    assert not dx[0, 0, 2, 4]

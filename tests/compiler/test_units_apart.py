@@ -7,7 +7,7 @@ the kernel. So what a unit writes is seen byte by byte, and what it reads of ano
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -58,11 +58,11 @@ class Team:
 
 
 @pytest.fixture
-def team(monkeypatch: pytest.MonkeyPatch) -> Iterator[Team]:
+def team(monkeypatch: pytest.MonkeyPatch) -> Team:
     team = Team()
     monkeypatch.setattr(target, "WORTH_DIVIDING", 0.0)
     monkeypatch.setattr(target, "Pool", SimpleNamespace(current=lambda: team))
-    yield team
+    return team
 
 
 def check(team: Team, program: Callable[..., Any], *data: Array) -> None:

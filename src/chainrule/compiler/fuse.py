@@ -29,7 +29,7 @@ SCANS, SORTS = frozenset(("cumsum", "cumprod")), frozenset(("argsort",))
 PUTS = frozenset(("put_add", "put_along", "assign", "scatter"))
 """Elements written, or added, at places that indices say."""
 CONVOLUTIONS = frozenset(("conv2d", "conv2d_input", "conv2d_weight"))
-POOLS = frozenset(("max_pool2d", "max_pool2d_input"))
+POOLS = frozenset(("max_pool2d", "max_pool2d_input", "avg_pool2d", "avg_pool2d_input"))
 OWN = {"pieces": PIECES, "puts": PUTS, "scans": SCANS, "sorts": SORTS}
 """Operators that are groups of their own, by kind."""
 WINDOWED = CONVOLUTIONS | POOLS

@@ -99,7 +99,7 @@ class Surroundings:
             self.names |= found
         self.cells = [p.holder for p in self.places if type(p.holder) is CellType]
         self.named = [p for p in self.places if type(p.holder) is dict and p.names]
-        rest = [p for p in self.places if type(p.holder) is not CellType and type(p.holder) is not dict or p.names is None]
+        rest = [p for p in self.places if p.names is None or type(p.holder) not in (CellType, dict)]
         self.others = [(p.holder, p.read) for p in [*self.named, *rest]]
         self.seen = self.look()
 

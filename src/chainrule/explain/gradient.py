@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -37,6 +37,9 @@ from chainrule.tensor.views import View
 Level = Literal["auto", "scalar", "matrix", "differential"]
 LEVELS = ("auto", "scalar", "matrix", "differential")
 
+Places: TypeAlias = "list[tuple[str, Index]]"
+"""Elements whose derivatives are wanted, with the names of the quantities that they are part of."""
+
 TINY = 24
 """At most so many elements do all quantities of a program have together that is explained number by number."""
 
@@ -65,8 +68,9 @@ def gradient(
 
     Args:
         loss: a tensor of one element with a graph.
-        wrt: a tensor or tensors whose gradients are wanted; one element of a tensor (`W[1, 2]`) is explained with the
-            routes from it to the loss. By default all leaves that require a gradient.
+        wrt: a tensor or tensors whose gradients are wanted; an element of a tensor (`W[1, 2]`), or each of up to 12
+            (`W[1]`), is explained with the routes from it to the loss; a larger part with the whole tensor. By default
+            all leaves that require a gradient.
         level: "scalar" shows each neuron, "matrix" z, a and delta as matrices, "differential" derives by the trace
             trick; "auto" is "scalar" for tiny networks and single weights, else "matrix".
         convention: a preset's name or a Convention.
@@ -121,18 +125,18 @@ def of_program(
         ArgumentError: a quantity that the program does not have.
     """
     run = run_of_program(program, givens, wrt, convention_of(convention))
-    return explained(run, level, words(lang), {}, full=full, lr=lr)
+    return explained(run, level, words(lang), [], full=full, lr=lr)
 
 
 def explained(
-    run: Run, level: str, said: Words, places: Mapping[str, Index], *, full: bool, lr: float | None = None
+    run: Run, level: str, said: Words, places: Places, *, full: bool, lr: float | None = None
 ) -> Explanation:
     """The explanation of a run, after the engine has agreed with it."""
     run.check()
     sizes = sum(int(np.prod(s.shape)) for s in run.program.symbols.values())
     if level == "auto":
         level = "scalar" if sizes <= TINY else "matrix"
-    places = {name: _in_columns(run, name, place) for name, place in places.items()}
+    places = [(name, _in_columns(run, name, place)) for name, place in places]
     if level == "differential":
         sections = differentials.sections(run, said)
     elif places:
@@ -144,26 +148,25 @@ def explained(
     if lr is not None:
         sections.append(descent(run, lr, said))
     rates: list[Box | str] = []
-    for name in run.targets[:TITLED]:
-        rate = run.rate(name)
-        place = places.get(name)
-        title = rate.name if place is None else scalar.element_name(rate, place)
-        rates.append(name_box(title, run.convention))
-    rates += ["…"] * (len(run.targets) > TITLED)
+    titles = [scalar.element_name(run.rate(name), place) for name, place in places]
+    parted = {name for name, _ in places}
+    titles += [run.rate(name).name for name in run.targets if name not in parted]
+    rates += [name_box(title, run.convention) for title in titles[:TITLED]]
+    rates += ["…"] * (len(titles) > TITLED)
     loss = run.program.symbols[run.program.loss]
     value = value_box(run.value(loss.name), run.convention)
     note = (*said.follows_from(typeset(loss, run.convention), value), ".  ", *said.matches_engine())
     return explanation(run, said.derivation_of(rates), note, sections, said.language, full=full)
 
 
-def _targets(recorded: Recorded, wrt: Any) -> tuple[list[str], dict[str, Index]]:
-    """The names of the quantities whose gradients are wanted, and the places in those of which one element is."""
+def _targets(recorded: Recorded, wrt: Any) -> tuple[list[str], Places]:
+    """The names of the quantities whose gradients are wanted, and the places in those of which elements are."""
     if wrt is None:
-        return [name for edge, name in recorded.names.items() if isinstance(edge, Leaf)], {}
+        return [name for edge, name in recorded.names.items() if isinstance(edge, Leaf)], []
     targets: list[str] = []
-    places: dict[str, Index] = {}
+    places: Places = []
     for x in [wrt] if isinstance(wrt, Tensor) else list(wrt):
-        target, place = _target(x)
+        target, elements = _target(recorded, x)
         name = recorded.names.get(edge_of(target))
         if name is None:
             raise GraphError(
@@ -171,21 +174,21 @@ def _targets(recorded: Recorded, wrt: Any) -> tuple[list[str], dict[str, Index]]
                 got=[describe("wrt", x)],
                 mend="A result on the way needs a name: names={'h': h}.",
             )
-        targets.append(name)
-        if place is not None:
-            places[name] = place
+        if name not in targets:
+            targets.append(name)
+        places += [(name, place) for place in elements]
     return targets, places
 
 
 # ---- one weight -----------------------------------------------------------------------------------------------
 
 
-def _of_weights(run: Run, said: Words, places: Mapping[str, Index], *, full: bool) -> list[Section]:
+def _of_weights(run: Run, said: Words, places: Places, *, full: bool) -> list[Section]:
     """Forward and backward in matrices, then each weight by itself with its routes."""
     sections = matrix.sections(run, said)
     elements = scalar.Elements(run, said, full)
     reasons = Reasons(run, said)
-    for name, place in places.items():
+    for name, place in places:
         rate = run.rate(name)
         steps = list(elements.of(rate, elements.formula(name), reasons.backward(name), place))
         found = routes(run, name, place)
@@ -222,21 +225,24 @@ def _rest(run: Run, said: Words, rest: Sequence[Route]) -> Prose:
     return (" ", *said.routes_left_out(len(rest), share))
 
 
-def _target(x: Tensor) -> tuple[Tensor, Index | None]:
-    """The tensor whose gradient is meant, and the place in it if one element of it is."""
+def _target(recorded: Recorded, x: Tensor) -> tuple[Tensor, list[Index]]:
+    """The tensor whose gradient is meant, and the places in it if a few elements of it are: W[1, 2], W[1]."""
     if not isinstance(x, Tensor):
         raise ArgumentTypeError(f"explain.gradient: wrt is a Tensor or a list of them, not {type(x).__name__}")
-    if not isinstance(x, View) or x.value.size != 1 or x.value.ndim:
-        return x, None
+    if not isinstance(x, View) or x.edge in recorded.names:
+        return x, []
     steps: list[View] = []
     source: Tensor = x
     while isinstance(source, View):
         steps.append(source)
         source = source.parent
+    if x.value.size > scalar.MOST:
+        return source, []
     places = np.arange(source.value.size).reshape(source.value.shape)
     for view in reversed(steps):
         places = getattr(NumPyMaths, view.op.name)(places, **view.params)
-    return source, tuple([int(i) for i in np.unravel_index(int(places), source.value.shape)])
+    shape = source.value.shape
+    return source, [tuple([int(i) for i in np.unravel_index(int(place), shape)]) for place in places.ravel()]
 
 
 def _in_columns(run: Run, name: str, place: Index) -> Index:

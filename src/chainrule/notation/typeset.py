@@ -141,7 +141,7 @@ class _Typesetter:
         else:
             jacobian = Scripts(function_name(pulled.of.op), sup=Operator("′", "mark"))
         turned = _raised(Laid(jacobian), transposed_sign(self.convention)).box
-        return Laid(row(turned, self.at(pulled.g, POWER)), JUXTAPOSED)
+        return Laid(row(turned, TIMES, self.at(pulled.g, JUXTAPOSED)), PRODUCT)
 
     def _is_written_out(self, slope: Slope) -> bool:
         """The slope of a square or a logarithm has no name of its own; that of an activation has, if one likes."""

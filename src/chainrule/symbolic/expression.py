@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import partial
+from functools import cached_property, lru_cache, partial
 from typing import Any, TypeAlias
 
 from chainrule.dtypes import DType, float64, int64
@@ -126,10 +126,18 @@ class Call(Expression):
         return call(self.op.name, *filled(self.inputs, parts), **dict(self.params))
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Call) and self._content == other._content
+        if self is other:
+            return True
+        same = isinstance(other, Call) and self._hash == other._hash
+        return same and self._content == other._content
 
     def __hash__(self) -> int:
-        return hash((self.op.name, self.inputs, self.shape))
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        """Found once: a formula is looked up many times, and is as deep as the network."""
+        return hash(self._content)
 
     @property
     def _content(self) -> tuple[Any, ...]:
@@ -228,14 +236,33 @@ def call(name: str, *inputs: Any, **params: Any) -> Call:
     """
     op = CATALOGUE[name]
     given = tuple([x if x is None or isinstance(x, Expression) else Number(x) for x in inputs])
-    shape, dtype = results_of(op, [_abstract(op, x) for x in given], params)[0]
+    shape, dtype = _results(op, given, params)[0]
     return Call(op, given, tuple(params.items()), shape, dtype)
 
 
 def kept(of: Call) -> tuple[Kept, ...]:
     """The statistics that a call keeps."""
-    results = results_of(of.op, [_abstract(of.op, x) for x in of.inputs], dict(of.params))[1:]
+    results = _results(of.op, of.inputs, dict(of.params))[1:]
     return tuple([Kept(of, name, *result) for name, result in zip(of.op.keeps, results, strict=True)])
+
+
+class _Params(dict[str, Any]):
+    """Parameters as a key: they may hold slices and lists, which are told apart by what they say."""
+
+    def __hash__(self) -> int:  # type: ignore[override]  # nobody changes them
+        return hash(repr(self))
+
+
+def _results(op: Op, inputs: tuple[Expression | None, ...], params: dict[str, Any]) -> list[tuple[Shape, DType]]:
+    """The shapes and element types of an operator's results."""
+    known = tuple([_abstract(op, x) for x in inputs])
+    return _found_once(op, known, tuple(map(type, known)), _Params(params))
+
+
+@lru_cache(maxsize=4096)
+def _found_once(op: Op, inputs: tuple[Any, ...], types: tuple[type, ...], params: _Params) -> list[tuple[Shape, DType]]:
+    """A search asks for the same results thousands of times. `types` tells 1 from 1.0 and True, which are equal."""
+    return results_of(op, inputs, dict(params))
 
 
 def _abstract(op: Op, x: Expression | None) -> Any:

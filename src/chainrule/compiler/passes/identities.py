@@ -117,8 +117,12 @@ def reduction(instruction: Instruction, inputs: tuple[Operand, ...]) -> Operand:
 
 
 def sum_of_single_elements(instruction: Instruction, inputs: tuple[Operand, ...]) -> Operand:
-    """Of integers. The sum of -0.0 alone is 0.0."""
-    return None if instruction.result.dtype.is_floating_point else reduction(instruction, inputs)
+    """The elements themselves; of floats plus 0.0, for the sum of -0.0 alone is 0.0."""
+    same = reduction(instruction, inputs)
+    if not isinstance(same, Value) or not same.dtype.is_floating_point:
+        return same
+    result: Value = same.graph.call(CATALOGUE["add"], same, 0.0)
+    return result
 
 
 # ---- movements -------------------------------------------------------------------------------------------------

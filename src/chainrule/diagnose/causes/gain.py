@@ -132,10 +132,21 @@ def shared(
             explained.append(replace(owners[0], share=share))
         else:
             explained.append(_finding(diagnosis, which, name, share, pushing[name]))
+    explained = merged(explained)
     if not explained:
         explained.append(_finding(diagnosis, which, "rest", None, abs(excess(ledger))))
     kept = [one for one in found if not any(one.cause == other.cause for other in explained)]
     return [*explained, *kept]
+
+
+def merged(findings: Sequence[Finding]) -> list[Finding]:
+    """The findings with those of one cause and mechanism made one: their shares add up, the larger one's evidence stays."""
+    found: dict[tuple[str, str], Finding] = {}
+    for one in sorted(findings, key=lambda one: -(one.share or 0.0)):
+        first = found.get((one.cause, one.mechanism))
+        both = one if first is None else replace(first, share=(first.share or 0.0) + (one.share or 0.0) or None)
+        found[one.cause, one.mechanism] = both
+    return list(found.values())
 
 
 def time_profile(ledger: Ledger) -> tuple[float, list[Row]]:

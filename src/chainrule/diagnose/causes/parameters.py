@@ -14,9 +14,9 @@ def find(diagnosis: Diagnosis) -> tuple[Finding, ...]:
     """One finding for each of the three kinds that occurs."""
     lost = [one for one in diagnosis.parameters if one.gradient is None]
     kinds = {
-        ("detached", "no route to the loss"): [one for one in lost if one.has_run],
-        ("unused", "its module never ran"): [one for one in lost if not one.has_run],
-        ("frozen", "requires_grad is False"): [one for one in diagnosis.parameters if one.is_frozen],
+        ("detached parameters", "no route to the loss"): [one for one in lost if one.has_run],
+        ("unused parameters", "its module never ran"): [one for one in lost if not one.has_run],
+        ("frozen parameters", "requires_grad is False"): [one for one in diagnosis.parameters if one.is_frozen],
     }
     of = len(diagnosis.parameters)
     return tuple([_finding(cause, how, ones, of) for (cause, how), ones in kinds.items() if ones])

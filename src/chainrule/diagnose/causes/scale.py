@@ -29,7 +29,7 @@ def inputs(diagnosis: Diagnosis) -> tuple[Finding, ...]:
         if isfinite(x.rms) and (x.rms > LARGE or 0 < largest < SMALL):
             evidence = {"rms": x.rms, "smallest": x.low, "largest": x.high}
             mechanism = "large inputs" if x.rms > LARGE else "small inputs"
-            return (Finding("input scale", mechanism, f"inputs[{k}]", None, evidence, 0.9),)
+            return (Finding("scale", mechanism, f"inputs[{k}]", None, evidence, 0.9),)
     return ()
 
 
@@ -42,7 +42,7 @@ def targets(diagnosis: Diagnosis) -> tuple[Finding, ...]:
         if isfinite(put_out) and y.rms > LARGE * max(put_out, 1.0):
             return (
                 Finding(
-                    "target scale",
+                    "scale",
                     "large targets",
                     f"targets[{k}]",
                     None,
@@ -60,7 +60,7 @@ def loss(diagnosis: Diagnosis) -> tuple[Finding, ...]:
     if not isfinite(asked) or asked < LARGE_LOSS * usual:
         return ()
     evidence = {"rms(dL/d output)": asked, "loss": diagnosis.ledger.loss}
-    return (Finding("loss scale", "large loss", "", None, evidence, 0.8),)
+    return (Finding("scale", "large loss", "", None, evidence, 0.8),)
 
 
 def learning_rate(diagnosis: Diagnosis) -> tuple[Finding, ...]:

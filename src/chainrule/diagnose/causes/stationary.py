@@ -11,6 +11,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from chainrule.diagnose.causes.finding import Finding
+from chainrule.diagnose.causes.gain import symptom
 
 if TYPE_CHECKING:
     from chainrule.diagnose.diagnosis import Diagnosis
@@ -22,16 +23,17 @@ CANCELLED = 0.02
 def find(diagnosis: Diagnosis) -> tuple[Finding, ...]:
     """One finding where the parameters stand at a stationary point of the batches' loss."""
     ledger = diagnosis.ledger
-    put_out = max([one.rms for one in diagnosis.outputs], default=0.0) or 1.0
-    asked = ledger.output.rms * ledger.output.size / put_out
-    if asked < NOTHING_ASKED:
-        evidence = {"rms(dL/d output) n / rms(output)": asked, "loss": ledger.loss}
-        return (Finding("stationary", "the loss is met", "", None, evidence, 0.9),)
+    put_out = max([one.rms for one in diagnosis.outputs], default=0.0)
+    wanted = max([1.0, *[one.rms for one in diagnosis.targets]])
+    asked = ledger.output.rms * ledger.output.size / (min(put_out, wanted) or 1.0)
+    if asked < NOTHING_ASKED and symptom(diagnosis) != "exploding":
+        evidence = {"rms(dL/d output) n / size of outputs": asked, "loss": ledger.loss}
+        return (Finding("stationary point", "the loss is met", "", None, evidence, 0.9),)
     left = cancellation(diagnosis)
-    if left is None or left > CANCELLED:
+    if left is None or left > CANCELLED or symptom(diagnosis) is not None:
         return ()
     evidence = {"rms(dW) / (sqrt(n) rms(delta) rms(a))": left, "loss": ledger.loss}
-    return (Finding("stationary", "the samples cancel", "", None, evidence, 0.85),)
+    return (Finding("stationary point", "the samples cancel", "", None, evidence, 0.85),)
 
 
 def cancellation(diagnosis: Diagnosis) -> float | None:
@@ -42,6 +44,7 @@ def cancellation(diagnosis: Diagnosis) -> float | None:
         a = below.a.rms if below is not None else max([one.rms for one in diagnosis.inputs], default=0.0)
         n = row.z.size / max(row.units, 1)
         expected = sqrt(n) * row.delta.rms * a
-        if row.counted and row.op in ("linear", "conv2d") and row.step is None and expected > 0 and n > 1:
+        # products of tiny numbers are 0 in float32: they say nothing about cancellation
+        if row.counted and row.op in ("linear", "conv2d") and row.step is None and expected > 1e-25 and n > 1:
             found.append(row.dW.rms / expected)
     return median(found) if found else None

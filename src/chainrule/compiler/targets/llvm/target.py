@@ -294,8 +294,14 @@ class Compiled:
             first = FIRST + len(graph.inputs)
             taken = [(FIRST + i, v) for i, v in enumerate(graph.inputs) if v.role == "argument"]
             specs = [
-                ArgumentSpec(slot, numpy_dtype(v.dtype), v.shape, is_tensor=True, requires_grad=requires)
-                for (slot, v), requires in zip(taken, leaves or [None] * len(taken), strict=True)
+                ArgumentSpec(
+                    slot,
+                    numpy_dtype(v.dtype),
+                    v.shape,
+                    is_tensor=True,
+                    requires_grad=None if leaves is None else leaves[i],
+                )
+                for i, (slot, v) in enumerate(taken)
             ]
             specs += [
                 ArgumentSpec(first + own + i, numpy_dtype(v.dtype), v.shape, written=True)

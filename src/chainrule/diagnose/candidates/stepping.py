@@ -1,0 +1,66 @@
+"""What changes the steps of training: clipping (Pascanu et al. 2013), the learning rate, and warm-up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from chainrule.diagnose.candidates.candidate import Candidate
+from chainrule.nn.module import Module
+from chainrule.nn.utils.clip_grad import clip_grad_norm_
+from chainrule.optim.optimizer import Optimizer
+
+WARM_UP = 20
+
+
+def candidates(
+    family: str, model: Module, optimizer: Optimizer | None, batches: Sequence[Any]
+) -> list[Candidate]:
+    """The candidates of "clipping", "rate", "faster" and "warm-up"; without an optimiser none of steps."""
+    if optimizer is None:
+        return []
+    if family == "clipping":
+        code = "nn.utils.clip_grad_norm_(model.parameters(), 1.0)  # between loss.backward() and optimizer.step()"
+        return [Candidate("gradient clipping", code, _clip)]
+    if family == "warm-up":
+        code = (
+            f"scheduler = optim.lr_scheduler.LinearLR(optimizer, start_factor={1 / WARM_UP}, total_iters={WARM_UP - 1})\n"
+            "# and scheduler.step() after each optimizer.step()"
+        )
+        return [Candidate("warm-up", code, _warm_up)]
+    factors = {"rate": (0.1, 0.01, 0.001), "faster": (100.0, 10000.0)}.get(family, ())
+    return [Candidate(f"learning rate x {f:g}", _rate_code(f), partial(_scale_rate, f)) for f in factors]
+
+
+def _rate_code(factor: float) -> str:
+    return f'for group in optimizer.param_groups:\n    group["lr"] *= {factor:g}'
+
+
+def _scale_rate(factor: float, model: Module, optimizer: Optimizer | None) -> None:
+    assert optimizer is not None
+    for group in optimizer.param_groups:
+        group["lr"] = group["lr"] * factor
+
+
+def _clip(model: Module, optimizer: Optimizer | None) -> None:
+    assert optimizer is not None
+
+    def clip(stepping: Optimizer, args: Any, kwargs: Any) -> None:
+        clip_grad_norm_([p for group in stepping.param_groups for p in group["params"]], 1.0)
+
+    optimizer.register_step_pre_hook(clip)
+
+
+def _warm_up(model: Module, optimizer: Optimizer | None) -> None:
+    assert optimizer is not None
+    rates = [group["lr"] for group in optimizer.param_groups]
+    count = [0]
+
+    def warm(stepping: Optimizer, args: Any, kwargs: Any) -> None:
+        count[0] += 1
+        for group, rate in zip(stepping.param_groups, rates, strict=False):
+            if count[0] <= WARM_UP:
+                group["lr"] = rate * count[0] / WARM_UP
+
+    optimizer.register_step_pre_hook(warm)
