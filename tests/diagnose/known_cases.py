@@ -225,7 +225,7 @@ def lstm() -> Case:
     with _drawn():
         model = LastOfLSTM(4, 16)
     with cr.no_grad():
-        model.lstm.bias_ih_l0.copy_(cr.tensor(np.repeat(np.float32([0, 5, 0, 0]), 16)))
+        model.lstm.bias_ih_l0.copy_(cr.tensor(np.repeat(np.array([0, 5, 0, 0], np.float32), 16)))
     return _case(model, shape=(200, 4))
 
 

@@ -175,6 +175,12 @@ def test_some_parameters_and_not_all_get_no_gradient(name: str) -> None:
     assert not all(reached)
 
 
+def test_a_detached_branch_ends_at_its_first_layer_and_an_unused_layer_does_not() -> None:
+    detached, unused = (list(gradients(first_with(name)).values()) for name in ("detached branch", "unused parameters"))
+    assert detached[0] is None
+    assert unused[0] is not None
+
+
 def test_a_converged_network_has_a_loss_and_no_gradient() -> None:
     built = _built("converged")
     x, y = built.shown()[0]
@@ -293,6 +299,12 @@ def test_figures_count_causes_mechanisms_and_alarms() -> None:
     assert f.mechanism == pytest.approx(2 / 3)
     assert f.recall == pytest.approx(4 / 6)
     assert f.precision == pytest.approx(5 / 7)  # but it is no wrong finding
+
+
+def test_the_mechanism_is_that_of_the_first_finding() -> None:
+    more = outcome("faulty-1", ("sigmoid depth",), ("vanishing", "the cap", 0.9), ("dead units", "dead", 0.8))
+    assert more.mechanism_is_right() is True
+    assert MISSED.mechanism_is_right() is None
 
 
 def test_findings_below_the_threshold_do_not_count() -> None:

@@ -1,7 +1,7 @@
 """Why gradients vanish or explode here.
 
-`gradients` measures, `remedies` tries what mends it, `preflight` predicts before training, `watch` looks on during it; `torch_gradients` measures a
-PyTorch module.
+`gradients` measures, `remedies` tries what mends it, `preflight` predicts before training, `watch` looks on during it;
+`torch_gradients` measures a PyTorch module.
 """
 
 from chainrule.diagnose.diagnosis import Diagnosis, ParameterStatistics, gradients

@@ -114,7 +114,7 @@ class Watch:
         self._spent = self._cost = 0.0
         self._last_look = 0
         self._is_armed = False
-        self._is_closed = False
+        self._is_closed = self._is_compiled = False
         self._start: float | None = None
         self._arm()
 
@@ -152,9 +152,8 @@ class Watch:
 
     def close(self) -> None:
         """Take the hooks off the modules; nothing is seen from then on."""
+        self._is_armed, self._is_closed = False, True
         self._disarm()
-        self._is_armed = False
-        self._is_closed = True
 
     # ---- before a step that is looked at -----------------------------------------------------------------------
 
@@ -163,18 +162,22 @@ class Watch:
         for layer in self._layers:
             layer.before = {name: _sample(p.value) for name, p in layer.parameters.items()}
         self._seen = {}
-        for name, module in self._modules.items():
-            self._hooks.append(module.register_forward_hook(self._see(name)))
+        if not self._hooks:
+            self._hooks = [m.register_forward_hook(self._see(name)) for name, m in self._modules.items()]
 
     def _disarm(self) -> None:
+        """Take the hooks off. A compiled program keeps them: it never runs them, but would be traced anew without."""
+        if self._is_compiled and not self._is_closed:
+            return
         for hook in self._hooks:
             hook.remove()
         self._hooks = []
 
     def _see(self, name: str) -> Any:
         def see(module: Module, args: Any, output: Any) -> None:
-            # while a program is compiled there are no numbers yet
-            if recorder() is None and isinstance(output, Tensor) and output.value.dtype.kind == "f":
+            if recorder() is not None:  # while a program is traced there are no numbers
+                self._is_compiled = True
+            elif self._is_armed and not self._is_compiled and isinstance(output, Tensor) and output.value.dtype.kind == "f":
                 start = perf_counter()
                 self._seen[name] = activation_of(output)
                 if not isfinite(self._seen[name].size):

@@ -126,10 +126,9 @@ class Call(Expression):
         return call(self.op.name, *filled(self.inputs, parts), **dict(self.params))
 
     def __eq__(self, other: object) -> bool:
-        if self is other:
-            return True
-        same = isinstance(other, Call) and self._hash == other._hash
-        return same and self._content == other._content
+        if not isinstance(other, Call):
+            return False
+        return self is other or (self._hash == other._hash and self._content == other._content)
 
     def __hash__(self) -> int:
         return self._hash

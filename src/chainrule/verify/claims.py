@@ -212,7 +212,8 @@ def _diagnosis(found: Judgement, data: Data, reverse: Derivation, known: frozens
             {**p, **Derivation(reverse.program).values({n: p[n] for n in reverse.program.symbols})} for p in points
         ]
     values = [np.asarray(np.nan) if v is None else v for v in found.values]
-    return explain_error(reverse, claim.target.by, known, values, points, claim.formula, tolerance(claim))
+    spelling = claim.formula if claim.formula is not None else claim.misfit
+    return explain_error(reverse, claim.target.by, known, values, points, spelling, tolerance(claim))
 
 
 def tolerance(claim: Claim) -> float:

@@ -91,8 +91,9 @@ class Judge:
 
     def mentions(self, claim: Claim) -> list[str]:
         """The derivatives that a claim reads, in the order of reading."""
-        if claim.formula is not None:
-            return [name for name in symbols(claim.formula) if name not in self.problem.program.symbols]
+        formula = claim.formula if claim.formula is not None else claim.misfit
+        if formula is not None:
+            return [name for name in symbols(formula) if name not in self.problem.program.symbols]
         if claim.function is not None:
             watched = Watched(self.data.points[0])
             claim.function(watched)
@@ -139,7 +140,9 @@ class Judge:
 
     def _judge(self, claim: Claim) -> Judgement:
         if claim.error is not None:
-            return Judgement(claim, "wrong", notes=["shape"], reason=claim.error.reason)
+            points = self.data.points if claim.misfit is not None else []
+            unknown: list[Array | None] = [None for _ in points]
+            return Judgement(claim, "wrong", unknown, [], points, ["shape"], reason=claim.error.reason)
         points = self.data.points[:1] if claim.at_one_point or not self.data.has_redraws else self.data.points
         if claim.target.of != self.problem.program.loss:
             return self._judge_factor(claim, points)

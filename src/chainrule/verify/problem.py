@@ -122,6 +122,7 @@ class Claim:
         formula: of forward quantities and other derivatives.
         printed: for a claim that states numbers only; it is judged at the given point alone.
         error: why the formula cannot be computed (shapes that do not fit).
+        misfit: such a formula nevertheless: it cannot be evaluated, but it can be mended.
         function: takes a mapping of all values by name, `v["dL/dz3"]` the derivatives among them.
         array: the claimed value at the given point.
     """
@@ -133,6 +134,7 @@ class Claim:
     formula: Expression | None = None
     printed: Printed | None = None
     error: NotationError | None = None
+    misfit: Expression | None = None
     function: Callable[[Mapping[str, Any]], Any] | None = None
     array: Array | None = None
 

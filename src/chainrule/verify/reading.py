@@ -13,6 +13,7 @@ claims
 from __future__ import annotations
 
 from collections.abc import Container
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TypeGuard
 
@@ -39,6 +40,7 @@ from chainrule.symbolic.evaluate import evaluate
 from chainrule.symbolic.expression import Call, Expression, Number, Symbol, symbols, walk
 from chainrule.symbolic.program import Program, Statement
 from chainrule.verify.draws import Array, Given, literal_given, random_given
+from chainrule.verify.mistakes.misfit import Lenient
 from chainrule.verify.problem import Claim, Printed, Problem, Rates, Target
 
 SECTIONS = ("given", "forward", "claims")
@@ -255,15 +257,18 @@ class Reader:
         text = self._text(assignment)
         error: NotationError | None = None
         expression: Expression | None = None
+        misfit: Expression | None = None
         try:
             expression = builder.expression(formula)
         except NotationError as refused:
             if refused.__cause__ is None:  # not a matter of shapes: the file cannot be read
                 raise
             error = refused
+            with suppress(NotationError):  # what has no formula even so gets no name
+                misfit = Lenient(self.source, rates.program.symbols, rates.symbol).expression(formula)
         if expression is not None and target.of != rates.program.loss and target.places is None:
             rates.shape_of_factor(target, expression.shape)
-        return Claim(target, text, at.line, at.column, expression, Printed.read(formula), error)
+        return Claim(target, text, at.line, at.column, expression, Printed.read(formula), error, misfit)
 
     def _text(self, assignment: Assignment) -> str:
         line = self.source.lines[assignment.line - 1].split("#")[0]

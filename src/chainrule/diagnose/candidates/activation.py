@@ -15,15 +15,11 @@ from chainrule.optim.optimizer import Optimizer
 CAPPED = (Sigmoid, Tanh)
 
 
-def candidates(
-    family: str, model: Module, optimizer: Optimizer | None, batches: Sequence[Any]
-) -> list[Candidate]:
+def candidates(family: str, model: Module, optimizer: Optimizer | None, batches: Sequence[Any]) -> list[Candidate]:
     """The candidates of the families "activation" and "leaky": none where no activation is a module of its own."""
     modules = list(model.modules())
     if family == "activation" and any(isinstance(module, CAPPED) for module in modules):
-        found = [
-            Candidate("ReLU with He initialisation", _code("nn.Sigmoid | nn.Tanh", "nn.ReLU()", True), _to_relu)
-        ]
+        found = [Candidate("ReLU with He initialisation", _code("nn.Sigmoid | nn.Tanh", "nn.ReLU()", True), _to_relu)]
         if any(isinstance(module, Sigmoid) for module in modules):
             change = partial(_replace, (Sigmoid,), Tanh, "tanh")
             found.append(Candidate("tanh with Xavier initialisation", _code("nn.Sigmoid", "nn.Tanh()", False), change))

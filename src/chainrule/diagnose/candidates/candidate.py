@@ -7,8 +7,8 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
-from chainrule.nn.linear import Linear
 from chainrule.nn.convolution import Conv2d
+from chainrule.nn.linear import Linear
 from chainrule.nn.module import Module
 from chainrule.optim.optimizer import Optimizer
 from chainrule.tensor.functions.random import Generator

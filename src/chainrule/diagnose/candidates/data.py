@@ -60,9 +60,7 @@ class Rescaled(Module):
         return y if self.output_mean is None else y * self.output_std + self.output_mean
 
 
-def candidates(
-    family: str, model: Module, optimizer: Optimizer | None, batches: Sequence[Any]
-) -> list[Candidate]:
+def candidates(family: str, model: Module, optimizer: Optimizer | None, batches: Sequence[Any]) -> list[Candidate]:
     """The candidates of the families "inputs" and "targets": for one tensor of floats."""
     at = {"inputs": 0, "targets": 1}.get(family)
     if at is None or not all(isinstance(batch[at], Tensor) and batch[at].value.dtype.kind == "f" for batch in batches):

@@ -41,9 +41,7 @@ DRAWS: dict[str, tuple[str, Callable[[Tensor, Generator], Any]]] = {
 }
 
 
-def candidates(
-    family: str, model: Module, optimizer: Optimizer | None, batches: Sequence[Any]
-) -> list[Candidate]:
+def candidates(family: str, model: Module, optimizer: Optimizer | None, batches: Sequence[Any]) -> list[Candidate]:
     """The candidates of the families "initialisation", "bias" and "recurrent"."""
     if family == "recurrent":
         return _recurrent(model)

@@ -26,9 +26,7 @@ CODE = """for block in [m for m in model.modules() if isinstance(m, nn.Sequentia
             setattr(block, name, nn.Sequential(layer, nn.BatchNorm2d(layer.out_channels)))"""
 
 
-def candidates(
-    family: str, model: Module, optimizer: Optimizer | None, batches: Sequence[Any]
-) -> list[Candidate]:
+def candidates(family: str, model: Module, optimizer: Optimizer | None, batches: Sequence[Any]) -> list[Candidate]:
     """The candidate of the family "normalisation"; none for a model that has norms, or layers outside of Sequential."""
     has_norm = any(isinstance(module, NORMS) for module in model.modules())
     if family != "normalisation" or has_norm or not list(_hidden(model)):

@@ -42,9 +42,7 @@ class Residual(Module):
         return x + self.activation(self.layer(x))
 
 
-def candidates(
-    family: str, model: Module, optimizer: Optimizer | None, batches: Sequence[Any]
-) -> list[Candidate]:
+def candidates(family: str, model: Module, optimizer: Optimizer | None, batches: Sequence[Any]) -> list[Candidate]:
     """The candidate of the family "residual"; none where fewer than two layers of a Sequential keep the width."""
     if family != "residual" or len(list(_straight(model))) < 2:
         return []

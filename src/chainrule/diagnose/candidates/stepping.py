@@ -14,9 +14,7 @@ from chainrule.optim.optimizer import Optimizer
 WARM_UP = 20
 
 
-def candidates(
-    family: str, model: Module, optimizer: Optimizer | None, batches: Sequence[Any]
-) -> list[Candidate]:
+def candidates(family: str, model: Module, optimizer: Optimizer | None, batches: Sequence[Any]) -> list[Candidate]:
     """The candidates of "clipping", "rate", "faster" and "warm-up"; without an optimiser none of steps."""
     if optimizer is None:
         return []

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 LARGE, SMALL = 10.0, 0.05
 LARGE_LOSS = 1e3
 LARGE_STEP, SMALL_STEP = 0.25, 1e-7
-"""Steps beside the weights. 1e-3 is usual (Karpathy 2015); Adam's first ones reach 0.1 in wide layers."""
+LARGE_IN_ALL = 1.5
+"""Steps beside the weights, and the sum over the layers: to first order a step changes the output by that share. 1e-3 is usual (Karpathy 2015); Adam's first ones reach 0.1 in wide layers."""
 
 
 def find(diagnosis: Diagnosis) -> tuple[Finding, ...]:
@@ -74,8 +75,9 @@ def learning_rate(diagnosis: Diagnosis) -> tuple[Finding, ...]:
         return ()
     middle = median(ratios.values())
     largest = max(ratios, key=lambda name: ratios[name])
-    evidence = {"update / weight, median": middle, "update / weight, largest": ratios[largest]}
-    if middle > LARGE_STEP:
+    depth = sum(row.step is None for row in diagnosis.ledger.rows)
+    evidence = {"update / weight, median": middle, "update / weight, largest": ratios[largest], "layers": float(depth)}
+    if middle > LARGE_STEP or middle * depth > LARGE_IN_ALL:
         return (Finding("learning rate", "steps as large as the weights", largest, None, evidence, 0.9),)
     if 0 < ratios[largest] < SMALL_STEP:
         return (Finding("learning rate", "steps too small to matter", largest, None, evidence, 0.7),)
