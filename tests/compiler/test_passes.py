@@ -261,7 +261,6 @@ SOMETHING: dict[str, tuple[Callable[[Any, Any], Any], DType]] = {
     "1 - x": (lambda m, x: 1 - x, dtypes.float32),
     "1 / x": (lambda m, x: 1 / x, dtypes.float32),
     "1 ^ x": (lambda m, x: m.pow(1, x), dtypes.float32),
-    "sum of one float": (lambda m, x: m.sum(m.slice(x, key=(slice(0, 1),)), axis=0), dtypes.float32),
     "sum of one int32, which is int64": (lambda m, x: m.sum(m.slice(x, key=(slice(0, 1),)), axis=0), dtypes.int32),
     "int32 by way of float32": (lambda m, x: m.cast(m.cast(x, dtype=dtypes.float32), dtype=x.dtype), dtypes.int32),
     "int64 by way of float64": (lambda m, x: m.cast(m.cast(x, dtype=dtypes.float64), dtype=x.dtype), dtypes.int64),
@@ -276,6 +275,16 @@ SOMETHING: dict[str, tuple[Callable[[Any, Any], Any], DType]] = {
 def test_what_looks_like_nothing_is_kept(body: Any, dtype: DType) -> None:
     graph = graph_of(body, (2, 3), dtype=dtype)
     assert names(simplify(graph)) == names(graph)
+
+
+def test_the_sum_of_one_float_is_that_float_plus_zero() -> None:
+    graph = graph_of(lambda m, x: m.sum(m.slice(x, key=(slice(0, 1),)), axis=0), (2, 3), dtype=dtypes.float32)
+    simple = simplify(graph)
+    assert names(simple) == ["slice", "reshape", "add"]
+    x = np.array([[-0.0, np.nan, 2.0], [1.0, 1.0, 1.0]], np.float32)
+    (found,), (expected,) = (interpret.program(g)([x]) for g in (simple, graph))
+    assert found.tobytes() == (x[0] + np.float32(0)).tobytes()
+    np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("name", ["sum", "prod", "amax", "any"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,10 +51,15 @@ def test_claims_stated_in_terms_of_each_other_are_refused_at_the_first(
     assert (refused.value.line, refused.value.column) == (line, 3)
 
 
+def forward_part(x: Any) -> dict[str, Any]:
+    z = 2 * x
+    return {"z": z, "L": (z * z).sum()}
+
+
 def test_claims_in_python_that_go_round_are_refused_by_name() -> None:
     with pytest.raises(ArgumentError, match="dL/dz is stated in terms of itself"):
         derivation(
-            forward=lambda x: {"z": 2 * x, "L": (x * x).sum() * 4},
+            forward=forward_part,
             given={"x": [[1.0], [2.0]]},
             claims={"dL/dz": lambda v: v["dL/dz"]},
         )
@@ -83,7 +89,7 @@ def test_a_derivation_of_hundreds_of_steps_needs_no_deep_stack(reverse: bool) ->
         (claims('dL/dx = eval("1")'), 8, 16, "has no meaning"),
         (claims("dL/dx = eval(x)"), 8, 11, "eval"),
         (claims("dL/dx = __import__(x)"), 8, 11, "__import__"),
-        (claims("dL/dx = lambda: x"), 8, 11, "lambda"),
+        (claims("dL/dx = lambda: x"), 8, 17, "cannot stand here"),
         (claims("dL/dx = x if x else x"), 8, 13, "'if'"),
         (claims("dL/dx = [x for x in x]"), 8, 11, "not closed"),
         (claims("dL/dx = x; x = 1"), 8, 12, "';' has no meaning"),

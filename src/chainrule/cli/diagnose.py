@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """\
 Measures the gradient of every layer, splits its change from layer to layer by cause, and says what keeps
-it from doing its work. Nothing is trained, and nothing is changed.
+it from doing its work. With --try, what may mend it is tried on copies and measured before and after;
+only what improved is recommended. Nothing of yours is trained or changed.
 
 WHAT is one of
   FILE.py:function   as for `chainrule train`: it returns a dictionary with model, loss and train, and
@@ -46,6 +47,8 @@ def add_to(verbs: Any) -> None:
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="arguments",
                         help="a keyword for the function, as JSON or text; may be repeated")  # fmt: skip
     parser.add_argument("--batches", type=int, default=BATCHES, metavar="N", help=f"how many to measure ({BATCHES})")
+    parser.add_argument("--try", action="store_true", dest="tries", help="try what may mend it, on copies")
+    parser.add_argument("--steps", type=int, default=0, metavar="K", help="with --try: compare after K training steps")
     parser.add_argument("--html", metavar="FILE.html", help="write the report with its pictures here")
     parser.add_argument("--json", action="store_true", help="one JSON object with everything, on standard output")
     parser.add_argument("--lang", choices=("en", "zh"), default="en", help="the language of the report")
@@ -57,14 +60,22 @@ def run(args: argparse.Namespace) -> int:
     """Diagnoses, prints what was found, and says by the exit status whether there was something."""
     if args.batches < 1:
         raise UsageError("--batches is at least 1", got=[f"--batches  {args.batches}"])
+    if args.steps < 0 or (args.steps and not args.tries):
+        raise UsageError("--steps K is for --try: how many steps each remedy trains", got=[f"--steps  {args.steps}"])
     from chainrule.diagnose import report
     from chainrule.diagnose.activations import activations
     from chainrule.diagnose.diagnosis import gradients
     from chainrule.diagnose.preflight import preflight
+    from chainrule.diagnose.remedies import remedies
 
     prepared = prepared_for(args.what, args.arguments)
     batches = list(islice(prepared.batches, args.batches))
     diagnosis = gradients(prepared.model, prepared.loss, batches, prepared.optimizer)
+    trials = None
+    if args.tries:
+        trials = remedies(
+            prepared.model, prepared.loss, batches, prepared.optimizer, steps=args.steps, diagnosis=diagnosis
+        )
     if args.html is not None:
         from chainrule.train.files import write_text
 
@@ -74,12 +85,13 @@ def run(args: argparse.Namespace) -> int:
             lang=args.lang,
             preflight=preflight(prepared.model, inputs),
             activations=activations(prepared.model, inputs),
+            trials=trials,
         )
         write_text(Path(args.html), page)
     if args.json:
-        print(json.dumps({"what": args.what, **report.to_dict(diagnosis)}, ensure_ascii=False))
+        print(json.dumps({"what": args.what, **report.to_dict(diagnosis, trials)}, ensure_ascii=False))
     else:
-        sys.stdout.write(report.text(diagnosis, args.lang))
+        sys.stdout.write(report.text(diagnosis, args.lang, trials))
     return status(sorted({one.cause for one in diagnosis.findings}), args.fail_on)
 
 

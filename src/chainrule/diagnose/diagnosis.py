@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from math import sqrt
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from chainrule.diagnose import report
 from chainrule.diagnose.findings import Finding, find
 from chainrule.diagnose.ledger import Ledger, ledger, mean_ledger
 from chainrule.diagnose.measure import Statistics, average, measure, rms
@@ -52,7 +54,7 @@ class ParameterStatistics:
     has_symmetric_gradient: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Diagnosis:
     """What `gradients` found.
 
@@ -75,6 +77,35 @@ class Diagnosis:
     origins: tuple[Origin | None, ...]
     optimizer: str | None = None
     findings: tuple[Finding, ...] = ()
+
+    @property
+    def healthy(self) -> bool:
+        """True if nothing was found."""
+        return not self.findings
+
+    @property
+    def primary(self) -> Finding | None:
+        """The most important finding; None for a healthy network."""
+        return self.findings[0] if self.findings else None
+
+    def to_html(self, path: str | Path | None = None, lang: str = "en") -> str:
+        """The report as one HTML file, written to `path` if that is given; `lang` is en or zh."""
+        return report.html(self, path, lang)
+
+    def to_json(self) -> str:
+        """All that was found, as JSON."""
+        return report.as_json(self)
+
+    def to_text(self, lang: str = "en") -> str:
+        """The report for a terminal, under 60 lines; `lang` is en or zh."""
+        return report.text(self, lang)
+
+    def __str__(self) -> str:
+        return self.to_text()
+
+    def __repr__(self) -> str:
+        layers = len(self.ledger.rows)
+        return f"Diagnosis({layers} layers, log gain {self.ledger.total:.4g}, {len(self.findings)} findings)"
 
 
 def gradients(model: Module, loss_fn: LossFunction, batches: Any, optimizer: Optimizer | None = None) -> Diagnosis:

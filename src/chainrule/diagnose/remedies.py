@@ -1,4 +1,4 @@
-"""`remedies`: what the findings suggest, tried on copies and measured before and after; recommended is what improved."""
+"""`remedies`: what the findings suggest, tried on copies, measured before and after; only what improved is recommended."""
 
 from __future__ import annotations
 

@@ -21,21 +21,30 @@ from chainrule.report.values import times_ten_to, written
 if TYPE_CHECKING:
     from chainrule.diagnose.diagnosis import Diagnosis
     from chainrule.diagnose.preflight import Preflight
+    from chainrule.diagnose.remedies import Trials
     from chainrule.diagnose.watch import Watch
 
 TERMINAL_ROWS = 14
 PAGE_ROWS = 120
 MOST_EVIDENCE = 6
+MOST_FINDINGS = 6
+"""In the terminal; the page has all."""
+LINES = 60
 WIDTH = 100
 
 
-def text(diagnosis: Diagnosis, lang: str = "en", remedies: Sequence[Block] = ()) -> str:
-    """A diagnosis for the terminal: findings, the causes' sums, and the layers, in fewer than 60 lines."""
+def text(diagnosis: Diagnosis, lang: str = "en", trials: Trials | None = None) -> str:
+    """A diagnosis for the terminal: findings, what was tried, the causes' sums, and the layers; under 60 lines."""
     say = words(lang)
-    blocks = [*_summary(diagnosis, say), *_findings(diagnosis, say), *remedies]
-    blocks.append(_by_cause(diagnosis.ledger, say))
-    blocks.append(_layers(diagnosis.ledger, say, TERMINAL_ROWS))
-    return to_text(Document(_title(diagnosis, say), "", blocks, lang), WIDTH)
+    head = [*_summary(diagnosis, say), *_findings(diagnosis, say, brief=True), *_remedies(trials, say)]
+    sums = _by_cause(diagnosis.ledger, say)
+    printed = ""
+    for rows in (TERMINAL_ROWS, 8, 4, 2):
+        blocks = [*head, sums, _layers(diagnosis.ledger, say, rows)]
+        printed = to_text(Document(_title(diagnosis, say), "", blocks, lang), WIDTH)
+        if printed.count("\n") < LINES:
+            break
+    return printed
 
 
 def html(
@@ -45,7 +54,7 @@ def html(
     *,
     preflight: Preflight | None = None,
     activations: Mapping[str, Activation] | None = None,
-    remedies: Sequence[Block] = (),
+    trials: Trials | None = None,
 ) -> str:
     """A diagnosis as one HTML file that needs nothing else, written to `path` if that is given.
 
@@ -55,12 +64,12 @@ def html(
         lang: "en" or "zh".
         preflight: the prediction to draw beside the measurement.
         activations: what modules returned, for the histograms.
-        remedies: what was tried, as blocks.
+        trials: what was tried, and what it did.
 
     Raises:
         ArgumentError: for another language.
     """
-    page = to_html(document(diagnosis, lang, preflight=preflight, activations=activations, remedies=remedies))
+    page = to_html(document(diagnosis, lang, preflight=preflight, activations=activations, trials=trials))
     if path is not None:
         Path(path).write_text(page, "utf-8")
     return page
@@ -72,12 +81,12 @@ def document(
     *,
     preflight: Preflight | None = None,
     activations: Mapping[str, Activation] | None = None,
-    remedies: Sequence[Block] = (),
+    trials: Trials | None = None,
 ) -> Document:
     """The whole report as data."""
     say = words(lang)
     ledger = diagnosis.ledger
-    blocks: list[Block] = [*_summary(diagnosis, say), *_findings(diagnosis, say), *remedies]
+    blocks: list[Block] = [*_summary(diagnosis, say), *_findings(diagnosis, say), *_remedies(trials, say)]
     if any(row.counted for row in ledger.rows):
         blocks += pictures.two_panels(ledger, preflight, say)
         blocks.append(pictures.ledger_chart(ledger, say))
@@ -88,17 +97,28 @@ def document(
     return Document(_title(diagnosis, say), "", blocks, lang)
 
 
-def to_dict(diagnosis: Any) -> dict[str, Any]:
+def to_dict(diagnosis: Diagnosis, trials: Trials | None = None) -> dict[str, Any]:
     """Everything that a diagnosis holds as what JSON holds; numbers that are not finite are None."""
     content: dict[str, Any] = _plain(diagnosis)
     content["ledger"]["total"] = _plain(diagnosis.ledger.total)
     content["ledger"]["by_cause"] = _plain(diagnosis.ledger.by_cause)
+    if trials is not None:
+        tried = [
+            {"name": one.name, "code": one.code, "improves": one.improves, "failure": one.failure}
+            | {"before": _plain(one.before), "after": _plain(one.after)}
+            for one in trials.tried
+        ]
+        best = trials.recommended
+        content["remedies"] = {
+            "steps": trials.steps, "held_out": trials.held_out, "tried": tried,
+            "recommended": None if best is None else best.name,
+        }  # fmt: skip
     return content
 
 
-def as_json(diagnosis: Any) -> str:
+def as_json(diagnosis: Diagnosis, trials: Trials | None = None) -> str:
     """The same as text."""
-    return json.dumps(to_dict(diagnosis), ensure_ascii=False)
+    return json.dumps(to_dict(diagnosis, trials), ensure_ascii=False)
 
 
 def _plain(value: Any) -> Any:
@@ -149,32 +169,54 @@ def _summary(diagnosis: Diagnosis, say: Words) -> Iterator[Block]:
         yield Paragraph(text_of(say.starts_not_finite(origin.op or origin.phase, where, origin.phase)))
 
 
-def _findings(diagnosis: Diagnosis, say: Words) -> Iterator[Block]:
+def _findings(diagnosis: Diagnosis, say: Words, *, brief: bool = False) -> Iterator[Block]:
     labels = say.diagnosis
     yield Heading(labels.findings)
     if not diagnosis.findings:
         yield Paragraph(text_of(say.no_finding()))
-    for number, finding in enumerate(diagnosis.findings, 1):
-        yield Paragraph(f"{number}. {_headline(finding, say)}")
-        yield Facts(
-            [
-                (labels.mechanism, finding.mechanism),
-                (labels.evidence, _evidence(finding.evidence)),
-            ]
-        )
+    shown = diagnosis.findings[:MOST_FINDINGS] if brief else diagnosis.findings
+    if shown:
+        yield Facts([(f"{k}. {labels.name(f.cause)}", _headline(f, say)) for k, f in enumerate(shown, 1)])
+    if len(shown) < len(diagnosis.findings):
+        yield Paragraph(text_of(say.more_findings(len(diagnosis.findings) - len(shown))))
     if diagnosis.optimizer is None:
         yield Paragraph(text_of(say.learning_rate_not_judged()))
 
 
 def _headline(finding: Finding, say: Words) -> str:
     labels = say.diagnosis
-    parts = [labels.name(finding.cause)]
-    if finding.where:
-        parts.append(f"{labels.where} {finding.where}")
-    if finding.share is not None:
-        parts.append(f"{labels.share} {100 * finding.share:.0f}%")
-    parts.append(f"{labels.confidence} {100 * finding.confidence:.0f}%")
+    parts = [labels.name(finding.mechanism)] if finding.mechanism else []
+    parts += [f"{labels.where} {finding.where}"] if finding.where else []
+    parts += [f"{labels.share} {100 * finding.share:.0f}%"] if finding.share is not None else []
+    parts += [f"{labels.confidence} {100 * finding.confidence:.0f}%"]
+    parts += [f"{labels.evidence}: {_evidence(finding.evidence)}"] if finding.evidence else []
     return " · ".join(parts)
+
+
+def _remedies(trials: Trials | None, say: Words) -> Iterator[Block]:
+    """Every remedy that was tried, before and after; the code of the one that is recommended, if any improved."""
+    if trials is None:
+        return
+    labels = say.diagnosis
+    yield Heading(labels.remedies)
+    lines: list[list[Value]] = []
+    for one in trials.tried:
+        mark = "✓" if one.improves else "–"
+        losses: list[Value] = [None, None]
+        if one.after.end is not None and one.before.end is not None:
+            losses = [_short(one.before.end), _short(one.after.end)]
+        after = one.failure or _gain(one.after.log_gain)
+        lines.append([one.name, _gain(one.before.log_gain), after, *(losses if trials.steps else ()), mark])
+    gain, before, after = labels.log_gain, say.labels.before, say.labels.after
+    columns = [labels.remedy, f"{gain} {before}", after]
+    columns += [f"{say.labels.loss} {before}", after] if trials.steps else []
+    if lines:
+        yield Table([*columns, labels.recommended], lines)
+    best = trials.recommended
+    if best is None:
+        yield Paragraph(text_of(say.nothing_helps()))
+    else:
+        yield Facts([(labels.recommended, best.name), (labels.code, best.code)])
 
 
 def _evidence(evidence: Mapping[str, Any]) -> str:

@@ -125,7 +125,8 @@ def _recurrent(model: Module) -> list[Candidate]:
         code = (
             "for layer in model.modules():\n    if isinstance(layer, nn.RNN | nn.GRU | nn.LSTM):\n"
             "        for name, w in layer.named_parameters():\n            if name.startswith('weight_hh'):\n"
-            "                for gate in w.data.split(layer.hidden_size):\n                    nn.init.orthogonal_(gate)"
+            "                for gate in w.data.split(layer.hidden_size):\n"
+            "                    nn.init.orthogonal_(gate)"
         )
         found.append(Candidate("orthogonal recurrent weights", code, _orthogonal_steps))
     if any(isinstance(module, LSTM) for module in model.modules()):

@@ -23,7 +23,8 @@ def candidates(family: str, model: Module, optimizer: Optimizer | None, batches:
         return [Candidate("gradient clipping", code, _clip)]
     if family == "warm-up":
         code = (
-            f"scheduler = optim.lr_scheduler.LinearLR(optimizer, start_factor={1 / WARM_UP}, total_iters={WARM_UP - 1})\n"
+            "scheduler = optim.lr_scheduler.LinearLR(\n"
+            f"    optimizer, start_factor={1 / WARM_UP}, total_iters={WARM_UP - 1}\n)\n"
             "# and scheduler.step() after each optimizer.step()"
         )
         return [Candidate("warm-up", code, _warm_up)]

@@ -93,7 +93,7 @@ def contributions(ledger: Ledger) -> dict[str, float]:
 def expected(row: Row) -> float:
     """log(rms(W) sqrt(fan_in)), the part of a layer's gain that its weights' size makes; less He's half of a rectifier.
 
-    0 for what has no weight's size to judge: weights of zeros, operators without a fan, and numbers that are not finite.
+    0 for what has no weight's size to judge: zeros, operators without a fan, numbers that are not finite.
     """
     if not row.fan_in or not 0 < row.weight.rms < inf:
         return 0.0
@@ -140,7 +140,7 @@ def shared(
 
 
 def merged(findings: Sequence[Finding]) -> list[Finding]:
-    """The findings with those of one cause and mechanism made one: their shares add up, the larger one's evidence stays."""
+    """The findings with those of one cause and mechanism made one: shares add up, the larger one's evidence stays."""
     found: dict[tuple[str, str], Finding] = {}
     for one in sorted(findings, key=lambda one: -(one.share or 0.0)):
         first = found.get((one.cause, one.mechanism))

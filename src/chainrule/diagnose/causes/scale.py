@@ -15,7 +15,8 @@ LARGE, SMALL = 10.0, 0.05
 LARGE_LOSS = 1e3
 LARGE_STEP, SMALL_STEP = 0.25, 1e-7
 LARGE_IN_ALL = 1.5
-"""Steps beside the weights, and the sum over the layers: to first order a step changes the output by that share. 1e-3 is usual (Karpathy 2015); Adam's first ones reach 0.1 in wide layers."""
+"""Steps beside the weights, and the sum over the layers: to first order a step changes the output by that share.
+1e-3 is usual (Karpathy 2015); Adam's first ones reach 0.1 in wide layers."""
 
 
 def find(diagnosis: Diagnosis) -> tuple[Finding, ...]:

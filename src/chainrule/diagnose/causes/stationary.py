@@ -1,7 +1,8 @@
 """Stationary points: the gradient is small because there is nothing left to learn, not because it is lost on its way.
 
 Two signs, both free of the gradient's own scale. Either the loss asks nothing of the output any more, or the samples of
-the batch cancel: with n rows of independent sign rms(dW) is sqrt(n) rms(delta) rms(a), and it is far below in every layer.
+the batch cancel: with n rows of independent sign rms(dW) is sqrt(n) rms(delta) rms(a), and it is
+far below in most layers.
 """
 
 from __future__ import annotations

@@ -410,6 +410,9 @@ class English:
     def nothing_helps(self) -> Prose:
         return said("Nothing that was tried improved it, so nothing is recommended.")
 
+    def more_findings(self, count: int) -> Prose:
+        return said("{count} more findings are in the report.", count=str(count))
+
 
 def _and(parts: Sequence[Part]) -> Prose:
     return listed(list(parts), ", ", " and ")

@@ -39,6 +39,28 @@ class Chinese:
             "jump": "一步更新与权重一样大", "vanishing": "梯度消失", "exploding": "梯度爆炸", "saturated": "饱和",
             "dead units": "死亡单元", "dead layer": "整层死亡", "non-finite": "非有限数", "stationary": "驻点",
             "healthy": "健康", "unexplained": "未能解释",
+            "constant initialisation": "常数或对称初始化", "stationary point": "驻点",
+            "detached parameters": "被切断的参数", "unused parameters": "未使用的参数",
+            "frozen parameters": "被冻结的参数", "learning rate": "学习率", "scale": "尺度失当",
+            "activation cap": "激活函数的斜率上限", "small weights": "权重过小", "large weights": "权重过大",
+            "recurrence": "循环中反复使用同一权重", "flat activations": "激活函数处于平坦区", "inactive units": "单元不激活",
+            "other routes and operators": "其他路径和算子", "negative bias": "偏置过负",
+            "no positive input": "输入从不为正", "large inputs": "输入过大", "small inputs": "输入过小",
+            "large sums": "加权和过大", "large targets": "目标值过大", "large loss": "损失的尺度过大",
+            "zero weights": "权重全为零", "equal rows": "各行权重相同", "the loss is met": "损失已无可降低",
+            "the samples cancel": "各样本的梯度相互抵消", "no route to the loss": "没有通向损失的路径",
+            "its module never ran": "所属模块从未运行",
+            "requires_grad is False": "requires_grad 为 False",
+            "steps as large as the weights": "更新量与权重一样大", "steps too small to matter": "更新量过小",
+            "in the data": "在数据中", "in a parameter": "在参数中", "He initialisation": "He 初始化",
+            "Xavier initialisation": "Xavier 初始化", "orthogonal initialisation": "正交初始化",
+            "LSUV initialisation": "LSUV 初始化", "biases of 0": "偏置置零",
+            "ReLU with He initialisation": "改用 ReLU 并用 He 初始化",
+            "tanh with Xavier initialisation": "改用 tanh 并用 Xavier 初始化",
+            "leaky ReLU": "改用 leaky ReLU", "residual connections": "残差连接",
+            "gradient clipping": "梯度裁剪", "warm-up": "学习率预热", "standardised inputs": "输入标准化",
+            "output on the targets' scale": "输出按目标的尺度缩放",
+            "orthogonal recurrent weights": "循环权重正交初始化", "open forget gates": "打开遗忘门",
         },
     )  # fmt: skip
 
@@ -383,6 +405,9 @@ class Chinese:
 
     def nothing_helps(self) -> Prose:
         return said("试过的办法都没有改善，因此不作推荐。")
+
+    def more_findings(self, count: int) -> Prose:
+        return said("另有 {count} 项诊断结果见报告。", count=str(count))
 
 
 def _and(parts: Sequence[Part]) -> Prose:
