@@ -16,7 +16,7 @@ from chainrule.diagnose.causes.gain import MECHANISMS, contributions, excess
 from chainrule.notation.words.words import words
 
 sys.path.insert(0, str(Path(__file__).parent))
-import known_cases  # noqa: E402  (a neighbour, found by its folder)
+import known_cases
 
 CASES = list(known_cases.CASES.values()) if isinstance(known_cases.CASES, dict) else list(known_cases.CASES)
 
@@ -69,7 +69,8 @@ def test_vanishing_names_the_mechanism_of_which_the_mend_depends(
 ) -> None:
     first = gradients(stack(20, activation, std), F.cross_entropy, data()).findings[0]
     assert (first.cause, first.mechanism) == ("vanishing", mechanism)
-    assert first.share is not None and first.share > 0.8
+    assert first.share is not None
+    assert first.share > 0.8
 
 
 def test_two_causes_share_the_total_in_the_ratio_of_their_logarithms() -> None:

@@ -45,6 +45,26 @@ def test_the_explained_step_is_the_step_that_follows(name: str) -> None:
         np.testing.assert_allclose(e["w_new"].value, w.detach().numpy(), rtol=1e-12, atol=1e-15, err_msg=f"step {k}")
 
 
+@pytest.mark.parametrize("name", list(OPTIMISERS))
+def test_under_record_the_step_that_was_taken_is_explained_until_there_is_another_gradient(name: str) -> None:
+    w = cr.tensor([[1.0, -2.0], [0.5, 3.0]], dtype=cr.float64, requires_grad=True)
+    opt = OPTIMISERS[name]([w])
+    for _ in range(3):
+        opt.zero_grad()
+        (w**2).sum().backward()
+        coming = cr.explain.update(opt, w)
+        before = w.detach().clone()
+        with cr.explain.record():
+            opt.step()
+        opt.param_groups[0]["lr"] *= 0.5  # the step had the rate of its time
+        taken = cr.explain.update(opt)
+        assert [s.numbers for s in taken.steps] == [s.numbers for s in coming.steps]
+        np.testing.assert_allclose(taken["w_new"].value, w.detach().numpy(), rtol=1e-12, atol=1e-15)
+        assert not cr.equal(w.detach(), before)
+        opt.zero_grad()
+        assert str(cr.explain.update(opt, w)) == str(taken), "also after zero_grad()"
+
+
 def test_adam_is_shown_term_by_term() -> None:
     w = cr.ones(2, dtype=cr.float64, requires_grad=True)
     opt = optim.Adam([w], lr=0.01)

@@ -67,8 +67,9 @@ def find(diagnosis: Diagnosis) -> tuple[Finding, ...]:
     silent = units.dead(diagnosis)
     flat = units.saturated(diagnosis)
     shared = gain.shared(diagnosis, alike, silent, flat)
-    explodes = any(one.cause == "exploding" for one in shared)
     data = scale.find(diagnosis)
-    rate = () if explodes or data else scale.learning_rate(diagnosis)
+    rate = scale.learning_rate(diagnosis)
+    if (shared or data) and not scale.is_the_rates_doing(diagnosis, rate):
+        rate = ()  # steps follow the gradient: they are a consequence
     ranked = sorted(shared, key=lambda one: (-(one.share or 0.0), -one.confidence))
     return (*ranked, *data, *rate, *parameters.find(diagnosis))

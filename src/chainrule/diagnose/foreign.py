@@ -410,7 +410,7 @@ def _cap(one: _Call) -> float | None:
 def _row(
     run: _Run, one: _Call, between: Sequence[_Call], number: int, read: Any, gains: dict[Cause, float], counted: bool
 ) -> Row:
-    weight = next((_array(p) for p in one.module.parameters() if p.dim() > 1), np.zeros(1))
+    weight: Array = next((_array(p) for p in one.module.parameters() if p.dim() > 1), np.zeros(1))
     grad = next((p.grad for p in one.module.parameters() if p.dim() > 1), None)
     uses = [c.number for c in run.calls if c.module is one.module]
     activation = next((c for c in reversed(between) if _cap(c)), None)

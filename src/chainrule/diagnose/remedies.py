@@ -1,4 +1,4 @@
-"""`remedies`: what the findings suggest, tried on copies, measured before and after; only what improved is recommended."""
+"""`remedies`: what the findings suggest, tried on copies, measured; only what improved is recommended."""
 
 from __future__ import annotations
 

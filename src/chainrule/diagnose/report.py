@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
-from math import exp, isfinite
+from math import exp, floor, isfinite, log
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -142,8 +142,8 @@ def factor(log_gain: float) -> str:
     """exp of a logarithm, also where no float can hold it."""
     if abs(log_gain) < 690:
         return written(exp(log_gain))
-    exponent = log_gain / 2.302585092994046
-    whole = int(exponent // 1)
+    exponent = log_gain / log(10)
+    whole = floor(exponent + 0.02)  # 9.95 and more would be written as 10.0
     return times_ten_to(f"{10 ** (exponent - whole):.1f}", whole)
 
 
@@ -206,7 +206,9 @@ def _remedies(trials: Trials | None, say: Words) -> Iterator[Block]:
         if one.after.end is not None and one.before.end is not None:
             losses = [_short(one.before.end), _short(one.after.end)]
         after = one.failure or _gain(one.after.log_gain)
-        lines.append([one.name, _gain(one.before.log_gain), after, *(losses if trials.steps else ()), mark])
+        lines.append(
+            [labels.name(one.name), _gain(one.before.log_gain), after, *(losses if trials.steps else ()), mark]
+        )
     gain, before, after = labels.log_gain, say.labels.before, say.labels.after
     columns = [labels.remedy, f"{gain} {before}", after]
     columns += [f"{say.labels.loss} {before}", after] if trials.steps else []
@@ -216,7 +218,7 @@ def _remedies(trials: Trials | None, say: Words) -> Iterator[Block]:
     if best is None:
         yield Paragraph(text_of(say.nothing_helps()))
     else:
-        yield Facts([(labels.recommended, best.name), (labels.code, best.code)])
+        yield Facts([(labels.recommended, labels.name(best.name)), (labels.code, best.code)])
 
 
 def _evidence(evidence: Mapping[str, Any]) -> str:

@@ -173,11 +173,15 @@ class Watch:
             hook.remove()
         self._hooks = []
 
+    @property
+    def _is_looking(self) -> bool:
+        return self._is_armed and not self._is_compiled
+
     def _see(self, name: str) -> Any:
         def see(module: Module, args: Any, output: Any) -> None:
             if recorder() is not None:  # while a program is traced there are no numbers
                 self._is_compiled = True
-            elif self._is_armed and not self._is_compiled and isinstance(output, Tensor) and output.value.dtype.kind == "f":
+            elif self._is_looking and isinstance(output, Tensor) and output.value.dtype.kind == "f":
                 start = perf_counter()
                 self._seen[name] = activation_of(output)
                 if not isfinite(self._seen[name].size):

@@ -11,7 +11,7 @@ from chainrule.explain.step import Fold, Item, Section, Step
 LONGEST_BLOCK = 80
 """So many steps one repeating block may have: a transformer's layer has about fifty."""
 
-ENOUGH = 4
+ENOUGH = 3
 """So often a block has to come before it is folded."""
 
 

@@ -26,7 +26,7 @@ from chainrule.notation.typeset import typeset
 from chainrule.notation.words import Words, words
 from chainrule.ops.catalogue import CATALOGUE
 from chainrule.ops.op import Op
-from chainrule.optim.elementwise import Elementwise
+from chainrule.optim.elementwise import Before, Elementwise
 from chainrule.optim.optimizer import Group, Optimizer
 from chainrule.symbolic.evaluate import evaluate
 from chainrule.symbolic.expression import Call, Expression, Formulas, Symbol, symbols, walk
@@ -58,9 +58,10 @@ def update(
     *,
     names: Mapping[str, Tensor] | None = None,
 ) -> Explanation:
-    """What the optimiser's next step does to a parameter that has a gradient, term by term, before -> after.
+    """What a step of the optimiser does to a parameter, term by term, before -> after.
 
-    Call it after backward() and before step(). Nothing is changed.
+    After backward() it is the step that comes next. Under `record()` the numbers before a step are kept, and until
+    there is another gradient it is the step that was taken. Nothing is changed.
 
     Args:
         optimizer: any of `chainrule.optim`.
@@ -84,25 +85,27 @@ def update(
             f"{type(optimizer).__name__} is not an optimizer of the catalogue: its step has no formula"
         )
     group, p = _chosen(optimizer, param)
+    before = optimizer.last_step[p] if _was_taken(optimizer, p) else optimizer.before(p, group)
     called = dict(names) if names is not None else callers_names(sys._getframe(1), None)
-    return update_of(optimizer, group, p, called, convention_of(convention), words(lang), full=full)
+    return update_of(optimizer, p, before, called, convention_of(convention), words(lang), full=full)
 
 
 def update_of(
-    optimizer: Elementwise, group: Group, p: Tensor, called: Mapping[str, Tensor], chosen: Convention, said: Words,
+    optimizer: Elementwise, p: Tensor, before: Before, called: Mapping[str, Tensor], chosen: Convention, said: Words,
     *, full: bool,
 ) -> Explanation:  # fmt: skip
-    """The explanation of one parameter's next step."""
+    """The explanation of one parameter's step from what was before it."""
+    group = before.group
     op = optimizer.formula(group)
     own = next((name for name, x in called.items() if x is p), None)
     name = own if own is not None and own.isidentifier() and len(own) < 4 else "W" if p.value.ndim > 1 else "w"
     rate = f"d{chosen.loss}/d{name}"
-    count = _steps_so_far(optimizer, p) + 1
-    state = _state_before(optimizer, group, p)
+    count = _steps_so_far(before) + 1
+    state = _state_before(optimizer, before)
     hyper = {
         n: v for n, v in {**optimizer._inputs_of(group), "step": count}.items() if n in op.inputs and v is not None
     }
-    values: dict[str, Any] = {name: _wide(p.value), rate: _wide(p.grad.value)}
+    values: dict[str, Any] = {name: _wide(before.value), rate: _wide(before.grad)}
     values |= {STATE[n]: value for n, value in state.items()}
     values |= {LETTERS[n]: np.asarray(float(v)) for n, v in hyper.items()}
     params = {n: v for n, v in optimizer._inputs_of(group).items() if n in op.params}
@@ -125,11 +128,12 @@ def update_of(
     )
 
 
-def _chosen(optimizer: Optimizer, param: Tensor | None) -> tuple[Group, Tensor]:
+def _chosen(optimizer: Elementwise, param: Tensor | None) -> tuple[Group, Tensor]:
     for group in optimizer.param_groups:
         for p in group["params"]:
-            if p is param or (param is None and p.grad is not None):
-                if p.grad is None:
+            has = p.grad is not None or _was_taken(optimizer, p)
+            if p is param or (param is None and has):
+                if not has:
                     raise GraphError(
                         "this parameter has no gradient", got=[describe("param", p)], mend="Call backward() first."
                     )
@@ -139,22 +143,26 @@ def _chosen(optimizer: Optimizer, param: Tensor | None) -> tuple[Group, Tensor]:
     raise ArgumentError("the optimizer does not have this parameter", got=[describe("param", param)])
 
 
-def _steps_so_far(optimizer: Elementwise, p: Tensor) -> int:
-    state = optimizer.state.get(p, {})
-    if "step" in state:
-        return int(state["step"].item())
-    return 1 if state.get("momentum_buffer") is not None else 0
+def _was_taken(optimizer: Elementwise, p: Tensor) -> bool:
+    """True if the step with the gradient that the parameter has, or had last, is one of which all numbers are kept."""
+    taken = optimizer.last_step.get(p)
+    return taken is not None and (p.grad is None or np.array_equal(p.grad.value, taken.grad, equal_nan=True))
 
 
-def _state_before(optimizer: Elementwise, group: Group, p: Tensor) -> dict[str, Array]:
+def _steps_so_far(before: Before) -> int:
+    if "step" in before.state:
+        return int(before.state["step"].item())
+    return 1 if "momentum_buffer" in before.state else 0
+
+
+def _state_before(optimizer: Elementwise, before: Before) -> dict[str, Array]:
     """The state as the formula takes it: what it starts with where there is none; no momentum before the first step."""
-    known = optimizer.state.get(p, {})
     found: dict[str, Array] = {}
-    for name in optimizer.state_names(group):
-        if name in known and known[name] is not None:
-            found[name] = _wide(known[name].value)
+    for name in optimizer.state_names(before.group):
+        if name in before.state:
+            found[name] = _wide(before.state[name])
         elif optimizer.counts_steps:
-            found[name] = np.full(p.value.shape, optimizer.initial(name, group))
+            found[name] = np.full(before.value.shape, optimizer.initial(name, before.group))
     return found
 
 

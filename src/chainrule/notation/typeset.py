@@ -372,7 +372,7 @@ def _mean(t: _Typesetter, f: Call) -> Laid:
     axes = shapes.normal_axes(dict(f.params).get("axis"), x.ndim)
     count = prod([x.shape[i] for i in axes])
     total = _big(Operator("∑", "prefix"), t, call("sum", x, axis=dict(f.params).get("axis")))
-    return Laid(row(Fraction(Numeral("1"), Numeral(str(count))), TIMES, total.box), BIG)
+    return total if count == 1 else Laid(row(Fraction(Numeral("1"), Numeral(str(count))), TIMES, total.box), BIG)
 
 
 def _norm(t: _Typesetter, f: Call) -> Laid:

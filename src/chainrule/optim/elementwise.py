@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from operator import is_
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from chainrule.ops.catalogue import CATALOGUE
 from chainrule.ops.op import Op
 from chainrule.optim.optimizer import Closure, Group, Optimizer, evaluated, number
 from chainrule.tensor.graph import Array
+from chainrule.tensor.graph import state as thread
 from chainrule.tensor.printing import describe
 from chainrule.tensor.recording import Recorder, changed, recorder
 from chainrule.tensor.tensor import Tensor, wrap, wrote
@@ -39,6 +40,15 @@ Named: TypeAlias = dict[str, Any]
 """Arrays of state, or hyperparameters, by their names in the formula."""
 
 add, subtract, multiply, negative = np.add, np.subtract, np.multiply, np.negative
+
+
+class Before(NamedTuple):
+    """What a step of one parameter starts from: its group's options, and copies of its numbers."""
+
+    group: Group
+    value: Array
+    grad: Array
+    state: Named
 
 
 class Elementwise(Optimizer):
@@ -81,6 +91,7 @@ class Elementwise(Optimizer):
     def _prepare(self) -> None:
         super()._prepare()
         self._plans: dict[int, Plan] = {}
+        self.last_step: dict[Tensor, Before] = {}  # under explain.record(): what it started from
         self._scratch: dict[Any, Array] = {}
 
     def step(self, closure: Closure | None = None) -> Any:
@@ -98,6 +109,10 @@ class Elementwise(Optimizer):
                 self._record(recording, group)
             recording.depends_on(self._identities)
             return loss
+        if thread.mode.keep is not None:
+            self.last_step = {
+                p: self.before(p, group) for group in self.param_groups for p in group["params"] if p.grad is not None
+            }
         for i, group in enumerate(self.param_groups):
             plan = self._plans.get(i)
             names = self.state_names(group)
@@ -110,6 +125,11 @@ class Elementwise(Optimizer):
                 if bundle.flat is None or not run.together(bundle, bundle.flat):
                     run.one_by_one(bundle)
         return loss
+
+    def before(self, p: Tensor, group: Group) -> Before:
+        """What a step of a parameter that has a gradient would start from now."""
+        entry = {name: x.value.copy() for name, x in self.state.get(p, {}).items() if isinstance(x, Tensor)}
+        return Before(dict(group), p.value.copy(), p.grad.value.copy(), entry)
 
     def _record(self, recording: Recorder, group: Group) -> None:
         """A group's step for a recorder: the catalogue's formula on each parameter that has a gradient."""

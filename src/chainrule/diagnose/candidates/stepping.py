@@ -28,7 +28,7 @@ def candidates(family: str, model: Module, optimizer: Optimizer | None, batches:
             "# and scheduler.step() after each optimizer.step()"
         )
         return [Candidate("warm-up", code, _warm_up)]
-    factors = {"rate": (0.1, 0.01, 0.001), "faster": (100.0, 10000.0)}.get(family, ())
+    factors = {"rate": (0.1, 0.01, 0.001), "faster": (100.0, 1000.0)}.get(family, ())
     return [Candidate(f"learning rate x {f:g}", _rate_code(f), partial(_scale_rate, f)) for f in factors]
 
 

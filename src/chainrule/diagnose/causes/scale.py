@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import isfinite
 from statistics import median
 from typing import TYPE_CHECKING
@@ -13,7 +14,11 @@ if TYPE_CHECKING:
 
 LARGE, SMALL = 10.0, 0.05
 LARGE_LOSS = 1e3
-LARGE_STEP, SMALL_STEP = 0.25, 1e-7
+TOO_LARGE = "steps as large as the weights"
+SCALE_FREE = frozenset(("Adam", "AdamW", "NAdam", "RAdam", "Adamax", "RMSprop", "Adagrad", "Adadelta", "Lion"))
+"""Optimisers whose steps do not grow with the gradient: large ones are the rate's doing, whatever the gradient does."""
+
+LARGE_STEP, SMALL_STEP = 0.25, 2e-5
 LARGE_IN_ALL = 1.5
 """Steps beside the weights, and the sum over the layers: to first order a step changes the output by that share.
 1e-3 is usual (Karpathy 2015); Adam's first ones reach 0.1 in wide layers."""
@@ -79,7 +84,12 @@ def learning_rate(diagnosis: Diagnosis) -> tuple[Finding, ...]:
     depth = sum(row.step is None for row in diagnosis.ledger.rows)
     evidence = {"update / weight, median": middle, "update / weight, largest": ratios[largest], "layers": float(depth)}
     if middle > LARGE_STEP or middle * depth > LARGE_IN_ALL:
-        return (Finding("learning rate", "steps as large as the weights", largest, None, evidence, 0.9),)
+        return (Finding("learning rate", TOO_LARGE, largest, None, evidence, 0.9),)
     if 0 < ratios[largest] < SMALL_STEP:
         return (Finding("learning rate", "steps too small to matter", largest, None, evidence, 0.7),)
     return ()
+
+
+def is_the_rates_doing(diagnosis: Diagnosis, found: Sequence[Finding]) -> bool:
+    """Whether steps are too large beside another finding, and the optimiser's do not grow with the gradient."""
+    return diagnosis.optimizer in SCALE_FREE and any(one.mechanism == TOO_LARGE for one in found)

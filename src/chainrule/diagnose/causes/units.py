@@ -1,9 +1,9 @@
 """Saturated and dead units: activations that pass no gradient on.
 
 A unit that is silent on one batch is not dead. In deep healthy networks with rectifiers all inputs of a batch look
-alike to the upper layers, and nearly half of the units are silent together. So a layer is reported where at least 4/5 of
-its units are silent: in all of several batches, or, of one batch only, with a margin: no z is positive at all, or the
-layer is silent as a whole. The evidence says how many batches there were.
+alike to the upper layers, and nearly half of the units are silent together. So a layer is reported where at least 4/5
+of its units are silent: in all of several batches, or, of one batch only, with a margin: no z is positive at all, or
+the layer is silent as a whole. The evidence says how many batches there were.
 """
 
 from __future__ import annotations

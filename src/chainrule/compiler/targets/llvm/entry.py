@@ -269,7 +269,7 @@ def _is_at(x: np.ndarray[Any, Any], layout: Layout) -> bool:
 
 
 @cache
-def place_of(kind: type[Any], name: str) -> int:
+def place_of(kind: Any, name: str) -> int:
     """Where objects of a class keep a reference, in bytes from their start: found in an object that has it.
 
     Args:
@@ -279,8 +279,7 @@ def place_of(kind: type[Any], name: str) -> int:
     Raises:
         UnsupportedError: it lies somewhere else.
     """
-    make: Any = kind.__new__
-    sample, mark = make(kind), object()
+    sample, mark = kind.__new__(kind), object()
     setattr(sample, name, mark)
     found = [place for place in range(0, kind.__basicsize__, 8) if word_of(sample, place) == id(mark)]
     if len(found) != 1:

@@ -56,7 +56,7 @@ def watch(facts: Facts) -> Watch:
         UnsupportedError: this Python lays its objects out in another way than 64-bit CPython with the GIL.
     """
     _checked_layout()
-    words = [(id(owner) + place_of(type(owner), name), id(value)) for owner, name, value in facts.slots]
+    words = [(id(owner) + place_of(owner.__class__, name), id(value)) for owner, name, value in facts.slots]
     words += [(id(d) + USED, size) for d, size in facts.sizes]
     words += [(id(x) + COUNT, count) for x, count in facts.holders]
     items = [(id(d), id(name), id(value)) for d, name, value in facts.items]

@@ -9,7 +9,7 @@ maps      elementwise work over one shape            copies      elements moved 
 rows      reductions over the last axis              columns     reductions over other axes
 products  matrix products with their epilogues       pieces      what is put together from parts
 reductions  partial results in vectors
-convolutions  conv2d and its transposes      pools     max pooling and its gradient
+convolutions  conv2d and its transposes      pools     poolings and their gradients
 """
 
 from chainrule.compiler.targets.llvm.kernels.writer import NAME, Kernel, worked_on
