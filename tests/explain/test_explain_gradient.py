@@ -378,13 +378,15 @@ def test_the_page_needs_nothing_else_and_its_links_lead_somewhere(tmp_path: Any)
 def test_a_part_of_a_tensor_is_explained_element_by_element_and_a_large_one_as_a_whole() -> None:
     cr.manual_seed(0)
     model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 20)).double()
-    loss = model(cr.randn(2, 3, dtype=cr.float64)).square().mean()
+    x = cr.randn(2, 3, dtype=cr.float64)
+    loss = model(x).square().mean()
     row = cr.explain.gradient(loss, wrt=model[0].weight[1])
     loss.backward()
     routes = [section for section in row.sections if section.title == "Routes"]
     assert len(routes) == 3
     for k in range(3):
         assert row[f"dell/dw2_2{k + 1}"].value == pytest.approx(model[0].weight.grad[1, k].item(), rel=1e-10)
+    loss = model(x).square().mean()
     part = cr.explain.gradient(loss, wrt=model[2].weight[2:10])
     assert not [section for section in part.sections if section.title == "Routes"]
     np.testing.assert_allclose(part["dell/dW3"].value, model[2].weight.grad.numpy(), rtol=1e-10)
@@ -401,6 +403,6 @@ def test_the_gradient_of_a_long_recurrence_is_named_and_not_written_out(kind: st
     text = str(e)
     assert time.perf_counter() - started < 10
     assert len(text.splitlines()) < 200
-    assert "(∂v₂/∂weight_hh_l0)ᵀ ∂ℓ/∂v₂" in text or "(∂v₂/∂weight_hh_l0)ᵀ (∂ℓ/∂v₂)" in text
+    assert "/∂weight_hh_l0)ᵀ (∂ℓ/∂v" in text, "the transposed Jacobian matrix times what comes from above"
     loss.backward()
     np.testing.assert_allclose(e["dell/dweight_hh_l0"].value, model.weight_hh_l0.grad.numpy(), rtol=1e-9, atol=1e-12)

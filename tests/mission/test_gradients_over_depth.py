@@ -1,4 +1,4 @@
-"""docs/articles.md, A0.9 to A0.11, A1.9, A2.3, A3.7, A4.5: why gradients vanish and explode, in the diagnosis's words."""
+"""docs/articles.md, A0.9 to A0.11, A1.9, A2.3, A3.7, A4.5: why gradients vanish and explode, diagnosed."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import threading
 import weakref
 from collections.abc import Callable, Sequence
 from functools import partial
-from operator import is_, is_not
+from operator import is_not
 from typing import Any, Protocol
 
 import numpy as np

@@ -128,9 +128,7 @@ def of_program(
     return explained(run, level, words(lang), [], full=full, lr=lr)
 
 
-def explained(
-    run: Run, level: str, said: Words, places: Places, *, full: bool, lr: float | None = None
-) -> Explanation:
+def explained(run: Run, level: str, said: Words, places: Places, *, full: bool, lr: float | None = None) -> Explanation:
     """The explanation of a run, after the engine has agreed with it."""
     run.check()
     sizes = sum(int(np.prod(s.shape)) for s in run.program.symbols.values())

@@ -27,7 +27,6 @@ from chainrule.symbolic.expression import (
 )
 from chainrule.symbolic.simplify import simplified
 
-
 LONGEST = 40
 """So many operators a rule may write: all of the catalogue do with less but the recurrences, which repeat steps."""
 

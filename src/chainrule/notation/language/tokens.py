@@ -117,5 +117,5 @@ def _plain(letter: str) -> str:
     kind = unicodedata.decomposition(letter)
     if kind.startswith(("<wide>", "<sub>", "<noBreak>")):
         return unicodedata.normalize("NFKC", letter)
-    base, *accents = unicodedata.normalize("NFD", letter)
+    base, *accents = list(unicodedata.normalize("NFD", letter))
     return base + "".join([ACCENTS[a] for a in accents]) if accents and all(a in ACCENTS for a in accents) else letter

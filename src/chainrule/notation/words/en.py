@@ -174,7 +174,8 @@ class English:
 
     def routes_add_up(self, weight: Part, count: int, total: Part) -> Prose:
         if count == 1:
-            return said("{weight} reaches the loss on one route, which contributes {total}.", weight=weight, total=total)
+            only = "{weight} reaches the loss on one route, which contributes {total}."
+            return said(only, weight=weight, total=total)
         return said(
             "{weight} reaches the loss on {count} routes; what they contribute adds up to {total}.",
             weight=weight, count=str(count), total=total,
