@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -276,3 +277,18 @@ def test_the_report_names_the_slip_in_both_languages() -> None:
     assert "The first wrong step is dL/dz3, in line 15." in english
     assert "应当是 dL/dz3 = (a3 - t) * sigmoid'(z3)" in chinese
     assert str(result) == english
+
+
+def test_a_claim_that_is_not_finite_says_so() -> None:
+    result = derivation(text=NETWORK + "  dL/dz3 = (a3 - t) / (b3 - b3)\n")
+    assert result.claims[0].verdict == "wrong"
+    assert "dL/dz3 is not finite." in str(result)
+
+
+def test_a_claim_that_skips_forty_steps_is_judged_in_seconds() -> None:
+    steps = range(40)
+    text = "given\n  x = [0.3, -0.2]\n" + "".join([f"  W{i} = random(2, 2)\n" for i in steps])
+    text += "forward\n  a0 = x\n" + "".join([f"  a{i + 1} = tanh(W{i} @ a{i})\n" for i in steps])
+    start = time.perf_counter()
+    assert not derivation(text=text + "  L = sum(a40**2)\nclaims\n  dL/da1 = 2 * a40 * W0[0, 0]\n").ok
+    assert time.perf_counter() - start < 30  # 2 s on the machine where it was written

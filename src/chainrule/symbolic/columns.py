@@ -135,7 +135,8 @@ def _total(formula: Expression) -> Expression:
     if not isinstance(formula, Call):
         return formula
     params = dict(formula.params)
-    if formula.op.name in ("sum", "mean") and not formula.shape and params.get("axis") is None:
+    adds_all = formula.op.name in ("sum", "mean") and not formula.shape and params.get("axis") is None
+    if adds_all and formula.parts[0].ndim <= 2:
         return call(formula.op.name, columns(formula.parts[0]), **params)
     if formula.op.shape_rule is elementwise_loss_shape and not formula.shape:
         return call(formula.op.name, *[None if x is None else columns(x) for x in formula.inputs], **params)

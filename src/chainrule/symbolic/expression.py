@@ -91,12 +91,23 @@ class Symbol(Expression):
     dtype: DType = float64
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Number(Expression):
     """A number that the formula states: an integer or a ratio of integers as such, else a float."""
 
     value: Real
     shape: Shape = ()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Number) and self._content == other._content
+
+    def __hash__(self) -> int:
+        return hash(self._content)
+
+    @property
+    def _content(self) -> tuple[Any, ...]:
+        """1 and 1.0 are two formulas: their element types differ."""
+        return (isinstance(self.value, float), self.value, self.shape)
 
     @property
     def dtype(self) -> DType:  # type: ignore[override]  # it follows from the value

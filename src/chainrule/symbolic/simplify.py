@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import reduce
+from functools import lru_cache, reduce
 
 from chainrule import shapes
 from chainrule.shapes import Shape
 from chainrule.symbolic.expression import Call, Expression, Number, Real, call
 
 
+@lru_cache(maxsize=1 << 15)
 def simplified(formula: Expression) -> Expression:
-    """The formula as one would write it by hand."""
+    """The formula as one would write it by hand. Derivations share their parts: each is simplified once."""
     parts = tuple([simplified(part) for part in formula.parts])
     if any(a is not b for a, b in zip(parts, formula.parts, strict=True)):
         formula = formula.with_parts(parts)
@@ -149,6 +150,8 @@ def power(formula: Call) -> Expression:
 
 def transpose(formula: Call) -> Expression:
     (x,) = formula.parts
+    if isinstance(x, Number):
+        return Number(x.value, formula.shape)
     return x.parts[0] if is_call(x, "mT") else formula
 
 

@@ -85,10 +85,13 @@ def _why_wrong(claim: ClaimResult, say: Words) -> Iterator[str]:
         yield plain(say.right_by_chance())
     if claim.mistake is not None:
         yield from _mistake(claim.mistake, say)
-    elif not claim.reason:
+    pattern = "" if claim.error is None else claim.error.text(say.language)
+    if claim.mistake is None and pattern:
         yield plain(say.no_known_mistake())
-    if claim.error is not None and (said := claim.error.text(say.language)):
-        yield said
+    if claim.value is not None and not np.isfinite(claim.value).all():
+        yield plain(say.not_finite(claim.name))
+    if pattern:
+        yield pattern
     if claim.correction:
         yield plain(say.correct_is(claim.name, claim.correction))
     if claim.value is not None and claim.right_value is not None and claim.right_value.size <= SHOWN:

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,9 @@ BY_NAME = {mistake.name: mistake for mistake in MISTAKES}
 
 FEW = 8
 """A fit of fewer numbers than this may be chance: more data is asked for."""
+
+FARTHEST = 10
+"""Mistakes are looked for in so many steps nearest to the claim: a claim that skips more shows little of a slip there."""
 
 PAIRS = 1000
 """At most so many pairs of mistakes are tried: about 0.1 s."""
@@ -317,7 +320,7 @@ class _Search:
 
     def _slips(self) -> Iterator[tuple[Slip, Symbol | None]]:
         """Every mistake at every place of every spelling of every step; those nearest to the claim first."""
-        for quantity in reversed(self.path):
+        for quantity in islice(reversed(self.path), FARTHEST):
             for right in self._spellings(quantity):
                 yield from self._slips_in(right, right, quantity, MISTAKES)
 
@@ -353,7 +356,7 @@ class _Search:
                     yield first, second
 
     def _common_slips(self, common: list[Mistake]) -> Iterator[tuple[Slip, Symbol | None]]:
-        for quantity in reversed(self.path):
+        for quantity in islice(reversed(self.path), FARTHEST):
             seen: set[Expression] = set()
             for right in self._spellings(quantity):
                 for slip, unknown in self._slips_in(right, right, quantity, common):
