@@ -40,7 +40,7 @@ FEW = 8
 """A fit of fewer numbers than this may be chance: more data is asked for."""
 
 FARTHEST = 10
-"""Mistakes are looked for in so many steps nearest to the claim: a claim that skips more shows little of a slip there."""
+"""Mistakes are looked for in so many steps nearest to the claim: of a slip farther away it shows little."""
 
 PAIRS = 1000
 """At most so many pairs of mistakes are tried: about 0.1 s."""
