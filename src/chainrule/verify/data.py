@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,20 @@ class Data:
                 if all(np.isfinite(value).all() for value in point.values()):
                     self.points.append(point)
                     break
+
+    @cached_property
+    def calm(self) -> list[dict[str, Any]]:
+        """Points with small numbers, where exp does not overflow."""
+        found = []
+        for number in range(1, 1 + REDRAWS):
+            givens = {
+                g.name: (0.1 if g.nature in ("random", "numbers") else 1.0) * g.drawn(number)
+                for g in self.problem.givens
+            }
+            point = self.derivation.values(self.problem.program.values(givens))
+            if all(np.isfinite(value).all() for value in point.values()):
+                found.append(point)
+        return found
 
     def near(self, point: Mapping[str, Any], size: float = 1e-6) -> dict[str, Any]:
         """A point close to another one: what is a kink there is none here."""

@@ -140,10 +140,10 @@ class Judge:
 
     def _judge(self, claim: Claim) -> Judgement:
         if claim.error is not None:
-            points = self.data.points if claim.misfit is not None else []
+            points = list(self.data.points) if claim.misfit is not None else []
             unknown: list[Array | None] = [None for _ in points]
             return Judgement(claim, "wrong", unknown, [], points, ["shape"], reason=claim.error.reason)
-        points = self.data.points[:1] if claim.at_one_point or not self.data.has_redraws else self.data.points
+        points = self.data.points[:1] if claim.at_one_point else list(self.data.points)
         if claim.target.of != self.problem.program.loss:
             return self._judge_factor(claim, points)
         truths = [np.asarray(claim.target.part(p[claim.target.symbol])) for p in points]
@@ -151,6 +151,12 @@ class Judge:
             return self._judge_printed(claim, claim.printed, truths[0])
         values = [self.value(claim, point) for point in points]
         points, truths, values = where_finite(points, truths, values)
+        if not claim.at_one_point and not any(v is not None and np.isfinite(v).all() for v in values):
+            more = self.data.calm
+            calm = [np.asarray(claim.target.part(p[claim.target.symbol])) for p in more]
+            points, truths, values = where_finite(
+                [*points, *more], [*truths, *calm], [*values, *[self.value(claim, p) for p in more]]
+            )
         found = Judgement(claim, "wrong", values, truths, points)
         if not all(np.isfinite(t).all() for t in truths):
             found.verdict, found.reason = "undecided", "the right derivative is not finite here"

@@ -162,7 +162,9 @@ class Bench:
         network = self.network
         if isinstance(f, Symbol):
             for right in self.wanted:
-                if right != f:
+                if right != f and in_mask(site):  # z3 > 0 for z2 > 0: the slope of another ReLU
+                    yield "derivative at the wrong layer", right
+                elif right != f:
                     yield from ((name, right) for name in roles.names(network, right, f))
         elif not isinstance(f, Number):
             for s in symbols(f).values():
@@ -176,7 +178,7 @@ class Bench:
 
     def _sign(self, site: Site) -> Iterator[Repair]:
         f = site.formula
-        if site.around and any(is_call(site.around[-1], comparison) for comparison in ("lt", "le", "gt", "ge")):
+        if in_mask(site):
             return  # a mask the other way round is no sign
         if is_call(f, "neg"):
             yield "wrong sign", f.parts[0]
@@ -209,6 +211,11 @@ class Bench:
                 yield "factor counted twice", a
             if _has_factor(b, a):
                 yield "factor counted twice", b
+
+
+def in_mask(site: Site) -> bool:
+    """True for what is compared."""
+    return bool(site.around) and any(is_call(site.around[-1], comparison) for comparison in ("lt", "le", "gt", "ge"))
 
 
 def _built(name: str, make: Callable[[], Expression]) -> Iterator[Repair]:
