@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 from chainrule.dtypes import DType
 from chainrule.ops.catalogue import CATALOGUE
+from chainrule.ops.maths import Operators
 from chainrule.ops.op import Op
 from chainrule.ops.shape_maths import Abstract, input_name, operand_type, results_of
 from chainrule.shapes import Shape
@@ -24,7 +25,7 @@ PRINTED = 16
 """So many elements of a constant, or fewer, `print(graph)` shows."""
 
 
-class Value:
+class Value(Operators["Value"]):
     """What one instruction makes, or an input of the graph: `role` says which, and what for.
 
     Roles: "argument", "state" (read, and perhaps replaced, at each call), "number" (a hyperparameter: float64
@@ -48,45 +49,6 @@ class Value:
     def _call(self, name: str, *inputs: Any) -> Value:
         y: Value = self.graph.call(CATALOGUE[name], *inputs)
         return y
-
-    def __add__(self, other: Any) -> Value:
-        return self._call("add", self, other)
-
-    def __radd__(self, other: Any) -> Value:
-        return self._call("add", other, self)
-
-    def __sub__(self, other: Any) -> Value:
-        return self._call("sub", self, other)
-
-    def __rsub__(self, other: Any) -> Value:
-        return self._call("sub", other, self)
-
-    def __mul__(self, other: Any) -> Value:
-        return self._call("mul", self, other)
-
-    def __rmul__(self, other: Any) -> Value:
-        return self._call("mul", other, self)
-
-    def __truediv__(self, other: Any) -> Value:
-        return self._call("div", self, other)
-
-    def __rtruediv__(self, other: Any) -> Value:
-        return self._call("div", other, self)
-
-    def __neg__(self) -> Value:
-        return self._call("neg", self)
-
-    def __lt__(self, other: Any) -> Value:
-        return self._call("lt", self, other)
-
-    def __le__(self, other: Any) -> Value:
-        return self._call("le", self, other)
-
-    def __gt__(self, other: Any) -> Value:
-        return self._call("gt", self, other)
-
-    def __ge__(self, other: Any) -> Value:
-        return self._call("ge", self, other)
 
 
 class Instruction:

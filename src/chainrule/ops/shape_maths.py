@@ -15,6 +15,7 @@ from chainrule import dtypes
 from chainrule.dtypes import DType
 from chainrule.errors import ArgumentTypeError, ChainruleError, DTypeError
 from chainrule.ops.catalogue import CATALOGUE
+from chainrule.ops.maths import Operators
 from chainrule.ops.op import REQUIRED, Op
 from chainrule.shapes import Shape
 
@@ -55,50 +56,15 @@ def results_of(op: Op, inputs: Sequence[Any], params: dict[str, Any]) -> list[tu
 
 
 @dataclass(frozen=True)
-class Abstract:
+class Abstract(Operators["Abstract"]):
     """A tensor of which only the shape and the element type are known."""
 
     shape: Shape
     dtype: DType
 
-    def __add__(self, other: Any) -> Abstract:
-        return _elementwise("add", self, other)
-
-    def __radd__(self, other: Any) -> Abstract:
-        return _elementwise("add", other, self)
-
-    def __sub__(self, other: Any) -> Abstract:
-        return _elementwise("sub", self, other)
-
-    def __rsub__(self, other: Any) -> Abstract:
-        return _elementwise("sub", other, self)
-
-    def __mul__(self, other: Any) -> Abstract:
-        return _elementwise("mul", self, other)
-
-    def __rmul__(self, other: Any) -> Abstract:
-        return _elementwise("mul", other, self)
-
-    def __truediv__(self, other: Any) -> Abstract:
-        return _elementwise("div", self, other)
-
-    def __rtruediv__(self, other: Any) -> Abstract:
-        return _elementwise("div", other, self)
-
-    def __neg__(self) -> Abstract:
-        return _elementwise("neg", self)
-
-    def __lt__(self, other: Any) -> Abstract:
-        return _elementwise("lt", self, other)
-
-    def __le__(self, other: Any) -> Abstract:
-        return _elementwise("le", self, other)
-
-    def __gt__(self, other: Any) -> Abstract:
-        return _elementwise("gt", self, other)
-
-    def __ge__(self, other: Any) -> Abstract:
-        return _elementwise("ge", self, other)
+    def _call(self, name: str, *inputs: Any) -> Abstract:
+        y: Abstract = _run(CATALOGUE[name], *inputs)
+        return y
 
 
 class _OperatorsAsAttributes(type):
@@ -130,11 +96,6 @@ def _body(op: Op, *inputs: Any, **params: Any) -> Any:
     if op.converts and common is not None:
         inputs = tuple([_converted(op, i, x, common) for i, x in enumerate(inputs)])
     return op.body(ShapeMaths, *inputs, **params)
-
-
-def _elementwise(name: str, *inputs: Any) -> Abstract:
-    y: Abstract = _run(CATALOGUE[name], *inputs)
-    return y
 
 
 def _named(op: Op, values: Sequence[Any], refused: ChainruleError) -> ChainruleError:

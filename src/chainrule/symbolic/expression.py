@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 from chainrule.dtypes import DType, float64, int64
 from chainrule.ops.catalogue import CATALOGUE
+from chainrule.ops.maths import Operators
 from chainrule.ops.op import Op, Rule
 from chainrule.ops.shape_maths import Abstract, results_of
 from chainrule.shapes import Shape
@@ -21,7 +22,7 @@ from chainrule.shapes import Shape
 Real: TypeAlias = int | float | Fraction
 
 
-class Expression:
+class Expression(Operators["Expression"]):
     """A formula of known shape and element type."""
 
     __slots__ = ()
@@ -42,44 +43,8 @@ class Expression:
     def ndim(self) -> int:
         return len(self.shape)
 
-    def __add__(self, other: Any) -> Expression:
-        return call("add", self, other)
-
-    def __radd__(self, other: Any) -> Expression:
-        return call("add", other, self)
-
-    def __sub__(self, other: Any) -> Expression:
-        return call("sub", self, other)
-
-    def __rsub__(self, other: Any) -> Expression:
-        return call("sub", other, self)
-
-    def __mul__(self, other: Any) -> Expression:
-        return call("mul", self, other)
-
-    def __rmul__(self, other: Any) -> Expression:
-        return call("mul", other, self)
-
-    def __truediv__(self, other: Any) -> Expression:
-        return call("div", self, other)
-
-    def __rtruediv__(self, other: Any) -> Expression:
-        return call("div", other, self)
-
-    def __neg__(self) -> Expression:
-        return call("neg", self)
-
-    def __lt__(self, other: Any) -> Expression:
-        return call("lt", self, other)
-
-    def __le__(self, other: Any) -> Expression:
-        return call("le", self, other)
-
-    def __gt__(self, other: Any) -> Expression:
-        return call("gt", self, other)
-
-    def __ge__(self, other: Any) -> Expression:
-        return call("ge", self, other)
+    def _call(self, name: str, *inputs: Any) -> Expression:
+        return call(name, *inputs)
 
 
 @dataclass(frozen=True)

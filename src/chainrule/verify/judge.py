@@ -337,6 +337,7 @@ class Judge:
         value = fitted(value, truth)
         if value is None:
             return False
+        # what is 0 because larger numbers cancel keeps their rounding: 1e-13 of the largest derivative in float64
         slack = rtol * (np.max(np.abs(truth), initial=0.0) + 1e-5 * self.data.scale(point))
         return bool(np.all(np.abs(value - truth) <= slack))
 

@@ -60,9 +60,6 @@ class English:
     def computed(self, y: Part, inputs: Sequence[Part]) -> Prose:
         return said("{y} is computed from {inputs}.", y=y, inputs=_and(inputs))
 
-    def layers_alike(self, first: Part, last: Part) -> Prose:
-        return said("The layers from {first} to {last} are alike and shown once.", first=first, last=last)
-
     def recomputed(self, x: Part | Prose) -> Prose:
         return said("The run did not keep {x}; it was computed again from what it follows from.", x=x)
 
@@ -88,9 +85,6 @@ class English:
             "{a} changes with {of} by the slope of the activation, {slope}, element by element.",
             of=of, a=a, slope=slope,
         )  # fmt: skip
-
-    def no_cross_terms(self, a: Part, z: Part) -> Prose:
-        return said("Each element of {a} depends on its own element of {z} alone: the cross terms are 0.", a=a, z=z)
 
     def cross_terms(self, a: Part, z: Part) -> Prose:
         return said(
@@ -120,17 +114,11 @@ class English:
     def sum_over_batch(self, of: Part) -> Prose:
         return said("All samples of the batch share {of}: their contributions add up.", of=of)
 
-    def sum_over_stretched(self, of: Part, y: Part) -> Prose:
-        return said("{of} was stretched to the shape of {y}: what its copies receive adds up.", of=of, y=y)
-
     def mask(self, of: Part, condition: Part) -> Prose:
         return said("Where {condition}, the derivative passes on; elsewhere {of} gets 0.", of=of, condition=condition)
 
     def derivative_of_loss(self, of: Part) -> Prose:
         return said("{of} enters the loss directly.", of=of)
-
-    def mean_divides(self, of: Part, count: int) -> Prose:
-        return said("The mean divides what each element of {of} gets by {count}.", of=of, count=str(count))
 
     def does_not_reach(self, of: Part, loss: Part) -> Prose:
         return said("{loss} does not depend on {of}: the derivative is 0.", of=of, loss=loss)
@@ -249,9 +237,6 @@ class English:
     def correct_is(self, claim: Part, formula: Part) -> Prose:
         return said("It should be {claim} = {formula}.", claim=claim, formula=formula)
 
-    def factor_instead_of(self, got: Part, wanted: Part) -> Prose:
-        return said("{got} stands where {wanted} belongs.", got=got, wanted=wanted)
-
     def cannot_tell_apart(self, one: Part, other: Part) -> Prose:
         return said("On these data {one} and {other} cannot be told apart.", one=one, other=other)
 
@@ -260,10 +245,6 @@ class English:
 
     def no_known_mistake(self) -> Prose:
         return said("No known mistake fits. This is the pattern of the error:")
-
-    def accepted_as_printed(self, claim: Part, exact: Part, truncated: bool) -> Prose:
-        how = "truncated" if truncated else "rounded"
-        return said("{claim} is right as printed, {how}; exactly it is {exact}.", claim=claim, how=how, exact=exact)
 
     def wrong_shape(self, claim: Part, got: Part, wanted: Part) -> Prose:
         return said(
@@ -304,9 +285,6 @@ class English:
     def constant_ratio(self, ratio: Part) -> Prose:
         return said("Every element is {ratio} times the right one.", ratio=ratio)
 
-    def ratio_is(self, ratio: Part) -> Prose:
-        return said("Divided by the right values, yours give {ratio}.", ratio=ratio)
-
     def opposite_sign(self) -> Prose:
         return said("Every element has the opposite sign.")
 
@@ -324,9 +302,6 @@ class English:
 
     def share_wrong(self, wrong: int, of: int) -> Prose:
         return said("{wrong} of {of} elements are wrong.", wrong=str(wrong), of=str(of))
-
-    def worst_element(self, place: Part, got: Part, wanted: Part) -> Prose:
-        return said("The largest error is at {place}: {got}, right is {wanted}.", place=place, got=got, wanted=wanted)
 
     def no_pattern(self) -> Prose:
         return said("The errors of the elements have nothing visible in common.")

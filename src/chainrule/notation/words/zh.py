@@ -85,9 +85,6 @@ class Chinese:
     def computed(self, y: Part, inputs: Sequence[Part]) -> Prose:
         return said("{y} 由 {inputs} 算出。", y=y, inputs=_and(inputs))
 
-    def layers_alike(self, first: Part, last: Part) -> Prose:
-        return said("从 {first} 到 {last} 的各层结构相同，只列出一次。", first=first, last=last)
-
     def recomputed(self, x: Part | Prose) -> Prose:
         return said("运行时没有保存 {x}；这里由它所依赖的量重新算出。", x=x)
 
@@ -109,9 +106,6 @@ class Chinese:
 
     def slope_of_activation(self, of: Part, a: Part, slope: Part) -> Prose:
         return said("{a} 随 {of} 的变化率就是激活函数的导数 {slope}，逐元素相乘。", of=of, a=a, slope=slope)
-
-    def no_cross_terms(self, a: Part, z: Part) -> Prose:
-        return said("{a} 的每个元素只依赖于 {z} 中对应的元素：交叉项为 0。", a=a, z=z)
 
     def cross_terms(self, a: Part, z: Part) -> Prose:
         return said(
@@ -138,17 +132,11 @@ class Chinese:
     def sum_over_batch(self, of: Part) -> Prose:
         return said("一批样本共用 {of}：各样本的贡献相加。", of=of)
 
-    def sum_over_stretched(self, of: Part, y: Part) -> Prose:
-        return said("{of} 被扩展成 {y} 的形状：各个副本得到的导数相加。", of=of, y=y)
-
     def mask(self, of: Part, condition: Part) -> Prose:
         return said("在 {condition} 的位置导数照常传递；其余位置 {of} 得到 0。", of=of, condition=condition)
 
     def derivative_of_loss(self, of: Part) -> Prose:
         return said("{of} 直接出现在损失中。", of=of)
-
-    def mean_divides(self, of: Part, count: int) -> Prose:
-        return said("求平均使 {of} 的每个元素得到的导数除以 {count}。", of=of, count=str(count))
 
     def does_not_reach(self, of: Part, loss: Part) -> Prose:
         return said("{loss} 不依赖于 {of}：导数为 0。", of=of, loss=loss)
@@ -264,9 +252,6 @@ class Chinese:
     def correct_is(self, claim: Part, formula: Part) -> Prose:
         return said("应当是 {claim} = {formula}。", claim=claim, formula=formula)
 
-    def factor_instead_of(self, got: Part, wanted: Part) -> Prose:
-        return said("这里写的是 {got}，应当是 {wanted}。", got=got, wanted=wanted)
-
     def cannot_tell_apart(self, one: Part, other: Part) -> Prose:
         return said("用这些数据分不出 {one} 和 {other}。", one=one, other=other)
 
@@ -275,10 +260,6 @@ class Chinese:
 
     def no_known_mistake(self) -> Prose:
         return said("没有已知的错误与之相符。误差的规律如下：")
-
-    def accepted_as_printed(self, claim: Part, exact: Part, truncated: bool) -> Prose:
-        how = "截断" if truncated else "四舍五入"
-        return said("{claim} 按所写的精度（{how}）正确；精确值是 {exact}。", claim=claim, how=how, exact=exact)
 
     def wrong_shape(self, claim: Part, got: Part, wanted: Part) -> Prose:
         return said("{claim} 的形状是 {got}，而对应的量的形状是 {wanted}。", claim=claim, got=got, wanted=wanted)
@@ -313,9 +294,6 @@ class Chinese:
     def constant_ratio(self, ratio: Part) -> Prose:
         return said("每个元素都是正确值的 {ratio} 倍。", ratio=ratio)
 
-    def ratio_is(self, ratio: Part) -> Prose:
-        return said("你的值除以正确值，得到 {ratio}。", ratio=ratio)
-
     def opposite_sign(self) -> Prose:
         return said("每个元素的符号都相反。")
 
@@ -333,9 +311,6 @@ class Chinese:
 
     def share_wrong(self, wrong: int, of: int) -> Prose:
         return said("{of} 个元素中有 {wrong} 个错误。", wrong=str(wrong), of=str(of))
-
-    def worst_element(self, place: Part, got: Part, wanted: Part) -> Prose:
-        return said("误差最大的位置是 {place}：写的是 {got}，正确的是 {wanted}。", place=place, got=got, wanted=wanted)
 
     def no_pattern(self) -> Prose:
         return said("各元素的误差看不出共同的规律。")
