@@ -13,6 +13,7 @@ import pytest
 import chainrule as cr
 import chainrule.nn.functional as F
 from chainrule import nn, optim
+from chainrule.compiler import fuse
 
 Built = tuple[Callable[..., Any], list[Any]]
 
@@ -418,3 +419,56 @@ def test_a_sum_of_rows_beside_a_square_matrix_is_read_along_the_columns(jit: str
         lambda x: x.sum(0) + x.amax(-1),
     ):
         np.testing.assert_allclose(cr.compile(program)(x).numpy(), program(x).numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_denormals_are_flushed_wherever_the_arguments_lie(jit: str) -> None:
+    if jit == "0":
+        pytest.skip("the interpreter is the eager arithmetic")
+    compiled = cr.compile(lambda x: (x * 1e-10) * 2)
+    strided = cr.tensor([[1e-30, 1.0], [1e-30, 1.0]])[:, 0]
+    assert not strided.is_contiguous()
+    np.testing.assert_array_equal(compiled(strided).numpy(), 0)
+    kept = cr.compile(lambda x: (x * 1e-10) * 2, denormals="keep")
+    assert (kept(strided).numpy() > 0).all()
+
+
+def test_denormals_are_flushed_on_the_way_back_too(jit: str) -> None:
+    if jit == "0":
+        pytest.skip("the interpreter is the eager arithmetic")
+    x = cr.tensor([1.0], requires_grad=True)
+    cr.compile(lambda x: x * 1e-30)(x).backward(cr.tensor([1e-10]))
+    assert x.grad is not None
+    assert x.grad.item() == 0.0
+
+
+def test_a_profile_names_the_kernels_in_their_order_and_leaves_the_state_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHAINRULE_JIT", "1")
+    x, y = data(32, 5), labels(32, 3)
+    function, everywhere = PROGRAMS["adam"]()
+    step = cr.compile(function)
+    step(x, y)
+    before = {key: None if array is None else array.copy() for key, array in everything(everywhere).items()}
+    profile = step.profile(x, y)
+    for key, array in everything(everywhere).items():
+        np.testing.assert_array_equal(array, before[key], err_msg=key)
+    shown = step.lower(x, y)
+    assert [(k.kind, k.space) for k in profile.kernels] == [(g.kind, g.space) for g in shown.plan.groups]
+    assert all(k.seconds >= 0 for k in profile.kernels)
+    assert profile.seconds > 0
+    products = [k for k in profile.kernels if k.kind == "gemm"]
+    assert sum(k.flops for k in products) > 0.5 * step.cost(x, y).flops
+    assert str(profile).splitlines()[0].startswith(f"{len(profile.kernels)} kernels, ")
+
+
+def test_a_profile_has_what_numpy_computes_beside_the_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHAINRULE_JIT", "1")
+    monkeypatch.setattr(fuse, "OWN", {})  # as if no kernel could do a scan
+    profile = cr.compile(lambda x: (x.exp().cumsum(0) * 2).exp()).profile(cr.ones(64))
+    assert [k.kind for k in profile.kernels] == ["map", "alone", "map"]
+    assert all(k.seconds > 0 for k in profile.kernels)
+
+
+def test_a_profile_raises_where_there_are_no_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHAINRULE_JIT", "0")
+    with pytest.raises(RuntimeError, match="there are none"):
+        cr.compile(lambda x: x * 2).profile(cr.ones(3))

@@ -128,16 +128,13 @@ class Compiled:
         others: list[Any] = []
         key = (signature((args, kwargs), tensors, others), state.mode)
         program = next((p for p in self.programs.get(key, ()) if p.fits()), None)
-        return program or self._traced(key, args, kwargs, others), tensors
+        return program or self._added(key, args, kwargs, others), tensors
 
-    def _traced(self, key: Any, args: Any, kwargs: Any, others: list[Any]) -> Program:
+    def _added(self, key: Any, args: Any, kwargs: Any, others: list[Any]) -> Program:
         with self.lock:
             if self.programs:
                 log.info("%s is compiled again: %s", self.__name__, key[0])
-            around = Surroundings([self.function, *others])
-            build = functools.partial(executable, flushes=self.flushes)
-            with around.without_new_state():
-                program = Program(recorded(self.function, args, kwargs, around), build, around)
+            program = self._traced(args, kwargs, others, functools.partial(executable, flushes=self.flushes))
             self.programs.setdefault(key, []).insert(0, program)
             while sum(map(len, self.programs.values())) > MOST_PROGRAMS:
                 oldest = next(iter(self.programs))
@@ -145,6 +142,11 @@ class Compiled:
                 if not self.programs[oldest]:
                     del self.programs[oldest]
         return program
+
+    def _traced(self, args: Any, kwargs: Any, others: list[Any], build: Callable[[Part], Executable]) -> Program:
+        around = Surroundings([self.function, *others])
+        with around.without_new_state():
+            return Program(recorded(self.function, args, kwargs, around), build, around)
 
     def epochs(
         self, data: Sequence[Tensor], batch_size: int, *, shuffle: bool = True, epochs: int = 1, drop_last: bool = False
@@ -202,6 +204,31 @@ class Compiled:
 
         return cost(recorded(self.function, args, kwargs).forward)
 
+    def profile(self, *args: Any, **kwargs: Any) -> Any:
+        """How long each kernel of a call takes: `profiled.Profile`; printing it shows the longest first.
+
+        The program runs on copies for about 0.3 s: parameters, state and random generators stay as they are. Of a
+        function whose results have gradients still to come it is the way forward.
+
+        Raises:
+            UnsupportedError: CHAINRULE_JIT=0, where there are no kernels.
+        """
+        from chainrule.compiler.profiled import Timed
+
+        if not is_native():
+            raise UnsupportedError("profile times kernels, and with CHAINRULE_JIT=0 there are none")
+        tensors: list[Tensor] = []
+        others: list[Any] = []
+        signature((args, kwargs), tensors, others)
+        timed: list[Timed] = []
+
+        def build(part: Part) -> Timed:
+            timed.append(Timed(part, flushes=self.flushes))
+            return timed[-1]
+
+        program = self._traced(args, kwargs, others, build)
+        return timed[0].profile([x.copy() for x in program.inputs(tensors)])
+
 
 # ---- epochs ---------------------------------------------------------------------------------------------------
 
@@ -253,9 +280,14 @@ def run_steps(step: Compiled, data: Sequence[Tensor], order: Array, batch_size: 
 # ---- targets -------------------------------------------------------------------------------------------------
 
 
+def is_native() -> bool:
+    """True unless the environment says CHAINRULE_JIT=0."""
+    return os.environ.get("CHAINRULE_JIT", "1") != "0"
+
+
 def executable(part: Part, *, flushes: bool) -> Executable:
     """A part of a program on the target that this process uses: LLVM, or NumPy for CHAINRULE_JIT=0."""
-    if os.environ.get("CHAINRULE_JIT", "1") == "0":
+    if not is_native():
         return interpret.executable(part.graph)
     from chainrule.compiler.targets.llvm.target import build
 

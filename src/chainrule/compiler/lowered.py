@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import ctypes
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from math import prod
 
 import numpy as np
 
-from chainrule.compiler.fuse import Group
-from chainrule.compiler.ir import Graph, Value, size_of
+from chainrule.compiler.fuse import CONVOLUTIONS, Group
+from chainrule.compiler.ir import Graph, Instruction, Value, size_of
 from chainrule.compiler.passes.expand import expand
 from chainrule.compiler.recorded import Part
+from chainrule.compiler.targets.llvm.kernels.convolutions import flops_of_convolution
 from chainrule.compiler.targets.llvm.machine import host
 from chainrule.compiler.targets.llvm.native import compile_text
 from chainrule.compiler.targets.llvm.peak import flops_per_round, peak_text
@@ -141,12 +142,14 @@ def _named(value: Value) -> str:
     return f"%{value.name}[{', '.join(map(str, value.shape))}]"
 
 
-def flops_of(graph: Graph) -> float:
-    """The floating-point operations of a graph of primitives."""
+def flops_of(instructions: Iterable[Instruction]) -> float:
+    """The floating-point operations of primitives and convolutions."""
     total = 0.0
-    for instruction in graph:
+    for instruction in instructions:
         y = instruction.results[0]
-        if instruction.op.name == "matmul":
+        if instruction.op.name in CONVOLUTIONS:
+            total += flops_of_convolution(instruction)
+        elif instruction.op.name == "matmul":
             total += 2 * prod(y.shape) * instruction.values[0].shape[-1]
         elif instruction.op.kind.name == "elementwise" and y.dtype.kind == "f":
             total += WORK.get(instruction.op.name, 1) * prod(y.shape)

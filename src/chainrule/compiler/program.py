@@ -254,7 +254,7 @@ class Program:
     def runs_many(self) -> bool:
         """True if `many` can be called: what the program does is all in one native function, on the user's memory."""
         native = bool(self.execute.batches) and not self.trace.effects and self.backward is None
-        return native and are_contiguous(self._inputs(None))
+        return native and are_contiguous(self.inputs(None))
 
     def many(self, data: Sequence[Array], rows: Array) -> Array:
         """The results of a step for each batch of `rows`, run natively one after the other."""
@@ -265,7 +265,7 @@ class Program:
             self._unwatch()
             gradients = [self._buffer(i) for i in range(len(self.replaced))]
             self.execute.point(
-                self._inputs(None), [*[s.tensor.value for s in self.written], *[g.value for g in gradients]]
+                self.inputs(None), [*[s.tensor.value for s in self.written], *[g.value for g in gradients]]
             )
             self.pointed = -2
             self._draw()
@@ -281,7 +281,7 @@ class Program:
         """Run with arguments in any memory."""
         gradients = [self._buffer(i) for i in range(len(self.replaced))]
         states = [s.tensor.value for s in self.written]
-        self.execute(self._inputs(arguments), [*states, *[g.value for g in gradients], *made])
+        self.execute(self.inputs(arguments), [*states, *[g.value for g in gradients], *made])
         self._put(gradients)
 
     def _run_entry(self, arguments: Sequence[Tensor], made: list[Array]) -> bool:
@@ -292,7 +292,7 @@ class Program:
         gradients = [self._buffer(i) for i in range(len(self.replaced))]
         arrays = [g.value for g in gradients]
         if self.reads_grads or self.pointed != self.changes or any(map(is_not, arrays, self.pointed_arrays)):
-            inputs = self._inputs(None)
+            inputs = self.inputs(None)
             if not are_contiguous(inputs):
                 return False
             self.execute.point(inputs, [*[s.tensor.value for s in self.written], *arrays])
@@ -317,7 +317,7 @@ class Program:
         for generator, blocks in self.trace.generators.items():
             generator.counter += blocks
 
-    def _inputs(self, arguments: Sequence[Tensor] | None) -> list[Any]:
+    def inputs(self, arguments: Sequence[Tensor] | None) -> list[Any]:
         """The arrays of the graph's inputs; None for arguments if there are none."""
         given = iter(arguments or ())
         states = iter(self.trace.states)
@@ -371,7 +371,7 @@ def snapshot(module: Any) -> dict[str, Any]:
     return {
         name: value if isinstance(value, plain) else id(value)
         for name, value in vars(module).items()
-        if not isinstance(value, dict | list | set)
+        if name != "_hooks" and not isinstance(value, dict | list | set)  # see hooks_on
     }
 
 
@@ -381,12 +381,13 @@ def are_contiguous(arrays: Sequence[Array | None]) -> bool:
 
 
 def hooks_on(x: Any) -> list[tuple[int, ...]]:
-    """The numbers of the hooks on a module or a leaf, table by table."""
+    """The numbers of the hooks on a module or a leaf, table by table; those that only look at eager calls do not count."""
     if isinstance(x, Leaf):
         tables = () if x.watch is None else (x.watch.hooks, x.watch.post_hooks)
-    else:
-        tables = () if x._hooks is None else tuple(vars(x._hooks).values())
-    return [tuple(table) for table in tables if table]
+        return [tuple(table) for table in tables if table]
+    tables = () if x._hooks is None else tuple(vars(x._hooks).values())
+    found = [tuple([n for n, hook in t.items() if not getattr(hook.call, "only_looks", False)]) for t in tables]
+    return [numbers for numbers in found if numbers]
 
 
 class _Connected(Function):

@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from math import sqrt
 from typing import Any
 
-import numpy as np
-
 from chainrule.errors import ArgumentError, ArgumentTypeError
 from chainrule.nn import init
 from chainrule.nn.functional.affine import linear
 from chainrule.nn.module import Module
 from chainrule.nn.parameter import Parameter
-from chainrule.tensor.arrays import numpy_dtype
+from chainrule.tensor.arrays import empty, numpy_dtype
 from chainrule.tensor.device import Device
 from chainrule.tensor.functions import movement
 from chainrule.tensor.tensor import Tensor, default_float, wrap
@@ -22,7 +20,7 @@ from chainrule.tensor.tensor import Tensor, default_float, wrap
 def empty_parameter(shape: tuple[int, ...], device: Any, dtype: Any) -> Parameter:
     """An uninitialised parameter, after the arguments that every layer takes."""
     Device.of(device)
-    return Parameter(wrap(np.empty(shape, default_float() if dtype is None else numpy_dtype(dtype)), None))
+    return Parameter(wrap(empty(shape, default_float() if dtype is None else numpy_dtype(dtype)), None))
 
 
 def checked_size(n: Any, what: str) -> int:

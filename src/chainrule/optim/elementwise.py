@@ -23,6 +23,7 @@ from chainrule.errors import DTypeError, ShapeError
 from chainrule.ops.catalogue import CATALOGUE
 from chainrule.ops.op import Op
 from chainrule.optim.optimizer import Closure, Group, Optimizer, evaluated, number
+from chainrule.tensor.arrays import LINE, full, zeros
 from chainrule.tensor.graph import Array
 from chainrule.tensor.graph import state as thread
 from chainrule.tensor.printing import describe
@@ -178,10 +179,10 @@ class Elementwise(Optimizer):
             return
         filling: dict[Any, list[tuple[Tensor, float]]] = {}
         for p, step in [(p, self._begin(p, plan.names, group)) for p in ready]:
-            room = BLOCK_BYTES - p.value.nbytes
+            room = BLOCK_BYTES - whole_lines(p)
             key = (p.value.dtype, step) if room >= 0 else id(p)
             bundle = filling.setdefault(key, [])
-            if sum([q.value.nbytes for q, _ in bundle]) > room and bundle:
+            if sum([whole_lines(q) for q, _ in bundle]) > room and bundle:
                 plan.bundles.append(self._bundle(bundle, plan.names))
                 bundle = filling[key] = []
             bundle.append((p, step))
@@ -199,7 +200,7 @@ class Elementwise(Optimizer):
             entry["step"] = wrap(np.array(float(entry.get("step", 0)), np.float32), None)
         for name in names:
             if entry.get(name) is None:
-                initial = np.full(p.value.shape, self.initial(name, group), p.value.dtype)
+                initial = full(p.value.shape, self.initial(name, group), p.value.dtype)
                 entry[name] = wrap(initial, None)
         check_same_elements(p, {name: entry[name].value for name in names})
         return float(entry["step"].value) if self.counts_steps else 1.0 - begins
@@ -221,7 +222,7 @@ class Elementwise(Optimizer):
     def scratch(self, dtype: Any) -> Array:
         """Two blocks of scratch: for a gradient, and for how far down to go."""
         if dtype not in self._scratch:
-            self._scratch[dtype] = np.empty((2, BLOCK_BYTES // dtype.itemsize), dtype)
+            self._scratch[dtype] = zeros((2, BLOCK_BYTES // dtype.itemsize), dtype)
         return self._scratch[dtype]
 
 
@@ -266,15 +267,25 @@ class Bundle:
         self.in_step = True
 
 
+def whole_lines(p: Tensor) -> int:
+    """The bytes of the cache lines that a parameter takes: the next one begins on a line of its own."""
+    return -(-p.value.nbytes // LINE) * LINE
+
+
 class Flat:
-    """Small parameters side by side: scratch for their gradients and ways down, with a view for each; state."""
+    """Small parameters side by side: scratch for their gradients and ways down, with a view for each; state.
+
+    Each begins on a cache line. What lies between them is computed with, and read by nobody.
+    """
 
     def __init__(self, params: list[Tensor], scratch: Array) -> None:
         self.shapes = [p.value.shape for p in params]
-        ends = np.cumsum([p.value.size for p in params]).tolist()
-        self.ranges = list(zip([0, *ends], ends, strict=False))
         self.dtype = scratch.dtype
-        self.g, self.down = scratch[:, : ends[-1]]
+        ends = np.cumsum([whole_lines(p) // self.dtype.itemsize for p in params]).tolist()
+        starts = [0, *ends[:-1]]
+        self.ranges = [(start, start + p.value.size) for start, p in zip(starts, params, strict=True)]
+        self.size = ends[-1]
+        self.g, self.down = scratch[:, : self.size]
         self.gradients, self.downs = self.views(self.g), self.views(self.down)
         self.state: dict[str, Array] = {}
 
@@ -285,7 +296,7 @@ class Flat:
     def take_over(self, name: str, tensors: list[Tensor]) -> None:
         """Move the state of that name into one flat array; the Tensors become views of it."""
         changed()
-        flat = self.state[name] = np.empty(self.ranges[-1][1], self.dtype)
+        flat = self.state[name] = zeros((self.size,), self.dtype)
         for tensor, view in zip(tensors, self.views(flat), strict=True):
             view[...] = tensor.value
             tensor.value = view

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import ArgumentError, ArgumentTypeError, DTypeError, GraphError, ShapeError, UnsupportedError
+from chainrule.tensor import arrays
 from chainrule.tensor.arrays import array_of, numpy_dtype
 from chainrule.tensor.device import Device
 from chainrule.tensor.functions.movement import sizes_of
@@ -94,10 +95,11 @@ asarray = as_tensor
 def _converted(data: Any, dtype: Any, copy: bool) -> Array:
     array = array_of(data)
     if dtype is not None:
-        return array.astype(numpy_dtype(dtype), copy=copy)
+        kind = numpy_dtype(dtype)
+        return arrays.copy_of(array, kind) if copy else array.astype(kind, copy=False)
     if array.dtype == np.float64 and not isinstance(data, np.ndarray | np.generic | Tensor) and not _has_wide(data):
         return array.astype(default_float())
-    return np.array(array) if copy else array
+    return arrays.copy_of(array) if copy else array
 
 
 def _has_wide(data: Any) -> bool:
@@ -129,24 +131,24 @@ def _type(dtype: Any) -> Any:
 
 def zeros(*size: Any, dtype: Any = None, **options: Any) -> Tensor:
     """Zeros of a shape."""
-    return made(np.zeros(_shape(size, options), _type(dtype)), **options)
+    return made(arrays.zeros(_shape(size, options), _type(dtype)), **options)
 
 
 def ones(*size: Any, dtype: Any = None, **options: Any) -> Tensor:
     """Ones of a shape."""
-    return made(np.ones(_shape(size, options), _type(dtype)), **options)
+    return made(arrays.full(_shape(size, options), 1, _type(dtype)), **options)
 
 
 def empty(*size: Any, dtype: Any = None, **options: Any) -> Tensor:
     """Uninitialised elements of a shape."""
-    return made(np.empty(_shape(size, options), _type(dtype)), **options)
+    return made(arrays.empty(_shape(size, options), _type(dtype)), **options)
 
 
 def full(size: Any, fill_value: Any, *, dtype: Any = None, **options: Any) -> Tensor:
     """One number in a shape; the type follows from the number."""
     number = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
     kind = numpy_dtype(dtype) if dtype is not None else _converted(number, None, copy=False).dtype
-    return made(np.full(sizes_of((size,)), number, kind), **options)
+    return made(arrays.full(sizes_of((size,)), number, kind), **options)
 
 
 def _like(input: Tensor, dtype: Any) -> Any:
@@ -155,47 +157,47 @@ def _like(input: Tensor, dtype: Any) -> Any:
 
 def zeros_like(input: Tensor, *, dtype: Any = None, **options: Any) -> Tensor:
     """Zeros of another tensor's shape and type."""
-    return made(np.zeros(input.value.shape, _like(input, dtype)), **options)
+    return made(arrays.zeros(input.value.shape, _like(input, dtype)), **options)
 
 
 def ones_like(input: Tensor, *, dtype: Any = None, **options: Any) -> Tensor:
     """Ones of another tensor's shape and type."""
-    return made(np.ones(input.value.shape, _like(input, dtype)), **options)
+    return made(arrays.full(input.value.shape, 1, _like(input, dtype)), **options)
 
 
 def empty_like(input: Tensor, *, dtype: Any = None, **options: Any) -> Tensor:
     """Uninitialised elements of another tensor's shape and type."""
-    return made(np.empty(input.value.shape, _like(input, dtype)), **options)
+    return made(arrays.empty(input.value.shape, _like(input, dtype)), **options)
 
 
 def full_like(input: Tensor, fill_value: Any, *, dtype: Any = None, **options: Any) -> Tensor:
     """One number in another tensor's shape and type."""
-    return made(np.full(input.value.shape, fill_value, _like(input, dtype)), **options)
+    return made(arrays.full(input.value.shape, fill_value, _like(input, dtype)), **options)
 
 
 def new_zeros(input: Tensor, *size: Any, dtype: Any = None, **options: Any) -> Tensor:
     """Zeros of a shape, in this tensor's type."""
-    return made(np.zeros(_shape(size, options), _like(input, dtype)), **options)
+    return made(arrays.zeros(_shape(size, options), _like(input, dtype)), **options)
 
 
 def new_ones(input: Tensor, *size: Any, dtype: Any = None, **options: Any) -> Tensor:
     """Ones of a shape, in this tensor's type."""
-    return made(np.ones(_shape(size, options), _like(input, dtype)), **options)
+    return made(arrays.full(_shape(size, options), 1, _like(input, dtype)), **options)
 
 
 def new_empty(input: Tensor, *size: Any, dtype: Any = None, **options: Any) -> Tensor:
     """Uninitialised elements of a shape, in this tensor's type."""
-    return made(np.empty(_shape(size, options), _like(input, dtype)), **options)
+    return made(arrays.empty(_shape(size, options), _like(input, dtype)), **options)
 
 
 def new_full(input: Tensor, size: Any, fill_value: Any, *, dtype: Any = None, **options: Any) -> Tensor:
     """One number in a shape, in this tensor's type."""
-    return made(np.full(sizes_of((size,)), fill_value, _like(input, dtype)), **options)
+    return made(arrays.full(sizes_of((size,)), fill_value, _like(input, dtype)), **options)
 
 
 def new_tensor(input: Tensor, data: Any, *, dtype: Any = None, **options: Any) -> Tensor:
     """A copy of data, in this tensor's type."""
-    return made(np.array(array_of(data), dtype=_like(input, dtype)), **options)
+    return made(arrays.copy_of(array_of(data), _like(input, dtype)), **options)
 
 
 def new(input: Tensor, *data: Any) -> Tensor:

@@ -123,6 +123,16 @@ def make_entry(
     return f
 
 
+def make_flushing(name: str, program: str, machine: Machine) -> Function:
+    """The function `void name(ptr table)`: a program with denormals as zero; the caller's setting is restored."""
+    f = Function(name, [("table", PTR)], linkage="", attributes=f"nounwind {machine.attributes}")
+    mode = start_flushing(f, machine)
+    f.call(program, VOID, f["table"])
+    restore_denormals(f, mode, machine)
+    f.ret()
+    return f
+
+
 def globals_of_entry(arguments: Sequence[ArgumentSpec]) -> str:
     """The objects of Python and NumPy that an entry names, as declarations of its module."""
     types = [_name_of(spec.dtype) for spec in arguments]

@@ -152,9 +152,9 @@ def _write_parallel(machine: Machine) -> Function:
     debt = _load(f, pool, Word.ALONE)
     f.branch(f.compare("sgt", debt, ZERO), "repay", "divide")
     f.begin("repay")
-    start = _now(f)
+    start = now(f)
     f.call("cr_alone", VOID, *job)
-    f.store(f.sub(debt, f.sub(_now(f), start)), f.at(pool, Word.ALONE, I64))
+    f.store(f.sub(debt, f.sub(now(f), start)), f.at(pool, Word.ALONE, I64))
     f.jump("release")
     f.begin("divide")
     f.call("cr_team", VOID, pool, *job, threads)
@@ -194,7 +194,7 @@ def _write_team(machine: Machine) -> Function:
     f.jump("publish")
 
     f.begin("publish")
-    start = _now(f)
+    start = now(f)
     job = {Word.KERNEL: f["kernel"], Word.CONTEXT: f["context"], Word.SHARE: f["share"], Word.REST: f["rest"]}
     for word, value in (job | {Word.MODE: mode}).items():
         f.store(value, f.at(pool, word, I64))
@@ -202,7 +202,7 @@ def _write_team(machine: Machine) -> Function:
     f.atomic_store(first_taken, tickets, "seq_cst")
     _wake_workers(f, pool, f.call("llvm.smin.i64", I64, helpers, f.sub(chunks, ONE)))
 
-    start_of_work = _now(f)
+    start_of_work = now(f)
     loop = f.loop(ZERO, chunks)  # it is left when nothing is left, at the latest after the last chunk
     f.call("cr_chunk", VOID, f["kernel"], f["context"], f["share"], f["rest"], loop.index)
     taken = f.atomic_update("add", tickets, literal(1 << _FRONT, I64), "monotonic")
@@ -212,7 +212,7 @@ def _write_team(machine: Machine) -> Function:
     f.line("unreachable")
 
     f.begin("settle")
-    end_of_work = _now(f)
+    end_of_work = now(f)
     own = _field(f, taken, _FRONT)  # only the caller takes from there
     missing = f.sub(chunks, own)
     before = f.atomic_update("add", f.at(pool, Word.PENDING, I64), missing)
@@ -224,7 +224,7 @@ def _write_team(machine: Machine) -> Function:
 
     f.begin("book")
     alone = f.div(f.mul(f.sub(end_of_work, start_of_work), chunks), own)
-    _book(f, pool, f.sub(alone, f.sub(_now(f), start)))
+    _book(f, pool, f.sub(alone, f.sub(now(f), start)))
     f.ret()
     return f
 
@@ -331,7 +331,7 @@ def _write_close(machine: Machine) -> Function:
 def _write_now(machine: Machine) -> Function:
     """`i64 cr_now()`: the processor's clock, to measure how fast it ticks."""
     f = _function("cr_now", [], machine, I64)
-    f.ret(_now(f))
+    f.ret(now(f))
     return f
 
 
@@ -366,13 +366,13 @@ def _something_left(f: Function, tickets: Value) -> Value:
 def _spin(f: Function, pool: Value, ready: Callable[[], Value], machine: Machine, *, reason: str) -> None:
     """Spin until it is ready, then go to the block `reason`; go on here when it took too long."""
     spin, still, tired = (f.fresh(name) for name in ("spin", "still", "tired"))
-    start, limit = _now(f), _load(f, pool, Word.SPIN)
+    start, limit = now(f), _load(f, pool, Word.SPIN)
     f.jump(spin)
     f.begin(spin)
     f.branch(ready(), reason, still)
     f.begin(still)
     _pause(f, machine)
-    f.branch(f.compare("slt", f.sub(_now(f), start), limit), spin, tired)
+    f.branch(f.compare("slt", f.sub(now(f), start), limit), spin, tired)
     f.begin(tired)
 
 
@@ -419,7 +419,7 @@ def _pause(f: Function, machine: Machine) -> None:
         f.call("llvm.aarch64.isb", VOID, literal(15, I32))
 
 
-def _now(f: Function) -> Value:
+def now(f: Function) -> Value:
     """The time: the TSC of x86, CNTVCT of AArch64; both tick evenly, and in step on all cores."""
     return f.call("llvm.readcyclecounter", I64)
 

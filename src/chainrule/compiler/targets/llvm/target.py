@@ -20,15 +20,21 @@ from chainrule.compiler.fuse import DRAWS, WINDOWED, Group, fuse, structure
 from chainrule.compiler.ir import Graph, Instruction, Value, size_of
 from chainrule.compiler.recorded import Part
 from chainrule.compiler.targets.llvm.elementwise import DIRECT
-from chainrule.compiler.targets.llvm.entry import ArgumentSpec, globals_of_entry, make_callable, make_entry
+from chainrule.compiler.targets.llvm.entry import (
+    ArgumentSpec,
+    globals_of_entry,
+    make_callable,
+    make_entry,
+    make_flushing,
+)
 from chainrule.compiler.targets.llvm.epochs import Batch, batches_of, write_epochs
-from chainrule.compiler.targets.llvm.fork_join import emit_parallel
+from chainrule.compiler.targets.llvm.fork_join import emit_parallel, now
 from chainrule.compiler.targets.llvm.kernels import NAME, Kernel, kernels_of, worked_on
 from chainrule.compiler.targets.llvm.kernels.convolutions import flops_of_convolution
 from chainrule.compiler.targets.llvm.machine import Machine, host
 from chainrule.compiler.targets.llvm.native import Native, compile_text
 from chainrule.compiler.targets.llvm.pool import Pool
-from chainrule.compiler.targets.llvm.text import I8, PTR, Function, module_text
+from chainrule.compiler.targets.llvm.text import I8, I64, PTR, Function, module_text
 from chainrule.compiler.targets.llvm.watch import Watch, watch
 from chainrule.tensor.arrays import numpy_dtype
 from chainrule.tensor.graph import Array
@@ -65,9 +71,9 @@ worker's caches as much again."""
 
 @dataclass
 class Step:
-    """A piece of the program: kernels with what they work on, some for several threads; or an instruction for NumPy."""
+    """A piece of the program: kernels and their groups, some for several threads; or an instruction for NumPy."""
 
-    kernels: list[tuple[Kernel, list[Value]]] = field(default_factory=list)
+    kernels: list[tuple[Kernel, Group]] = field(default_factory=list)
     divided: set[Kernel] = field(default_factory=set)
     alone: Instruction | None = None
 
@@ -88,6 +94,11 @@ class Plan:
         self.steps = self._steps()
         self.seconds = sum(map(seconds_of, self.groups))
         self.scratch_bytes = max([k.scratch for s in self.steps for k, _ in s.kernels], default=0)
+
+    @property
+    def slots(self) -> int:
+        """Of the table."""
+        return FIRST + len(self.graph.inputs) + len(self.graph.outputs)
 
     def _place_outputs(self, in_place: Mapping[int, Value]) -> None:
         """Let the kernels write outputs where the caller wants them; where that cannot be, copy at the end."""
@@ -191,7 +202,7 @@ class Plan:
             key = structure(group, self.views, self.fused.inlined)
             if key not in known:
                 known[key] = kernels_of(group, self.views, self.machine)
-            steps[-1].kernels += [(kernel, worked_on(group)) for kernel in known[key]]
+            steps[-1].kernels += [(kernel, group) for kernel in known[key]]
             if seconds_of(group) > WORTH_DIVIDING:
                 steps[-1].divided.update([k for k in known[key] if k.units > 1 and k.is_divisible])
         return steps
@@ -229,11 +240,16 @@ def _merged(free: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return merged
 
 
-def program_text(plan: Plan) -> str:
-    """The whole module: kernels, each once, and a function for each native step."""
+def program_text(plan: Plan, *, stamped: bool = False) -> str:
+    """The whole module: kernels, each once, and a function for each native step.
+
+    With `stamped` a step notes the processor's clock when it begins and after each kernel, in the array of i64 that
+    stands in the table's last slot; the steps one after the other.
+    """
     names: dict[str, str] = {}
     declared: dict[str, str] = {}
     functions: list[str] = []
+    stamps = 0
     for number, step in enumerate(plan.steps):
         if step.alone is not None:
             continue
@@ -246,10 +262,18 @@ def program_text(plan: Plan) -> str:
             return slots[i]
 
         arena = slot(ARENA)
-        most = max([len(values) + 1 for _, values in step.kernels], default=1)
+        def stamp(f: Function = f, slot: Callable[[int], Any] = slot) -> None:
+            nonlocal stamps
+            f.store(now(f), f.at(slot(plan.slots), stamps, I64))
+            stamps += 1
+
+        most = max([len(worked_on(group)) + 1 for _, group in step.kernels], default=1)
         context = f.value(f"alloca [{most} x ptr], align 64", PTR)
         scratch = f.at(arena, plan.arena_bytes, I8)
-        for kernel, values in step.kernels:
+        if stamped:
+            stamp()
+        for kernel, group in step.kernels:
+            values = worked_on(group)
             if kernel.body not in names:
                 names[kernel.body] = f"kernel{len(names)}"
                 functions.append(kernel.body.replace(f"@{NAME}(", f"@{names[kernel.body]}(", 1))
@@ -265,6 +289,8 @@ def program_text(plan: Plan) -> str:
                 emit_parallel(f, slot(POOL), names[kernel.body], context, kernel.units)
             else:
                 f.line(f"call void @{names[kernel.body]}({context.typed}, i64 0, i64 {kernel.units})")
+            if stamped:
+                stamp()
         f.ret()
         declared |= f.declared
         functions.append(f.text())
@@ -280,16 +306,26 @@ class Compiled:
     """A program that runs: native steps and NumPy's, on a table of addresses.
 
     `entry` runs it on its arguments and then the outputs from number `own` on, if it is one native function; the
-    other inputs and outputs are where `point` has put them.
+    other inputs and outputs are where `point` has put them. `stamps`, if given, receives the clock (`program_text`).
     """
 
-    def __init__(self, plan: Plan, flushes: bool, own: int, leaves: Sequence[bool] | None = None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        flushes: bool,
+        own: int,
+        leaves: Sequence[bool] | None = None,
+        stamps: Array | None = None,
+    ) -> None:
         self.plan = plan
         self.entry: Callable[..., Any] | None = None
         self.batches: list[Batch] = []
         graph, machine = plan.graph, plan.machine
-        self.text = program_text(plan)
+        self.text = program_text(plan, stamped=stamps is not None)
         single = len(plan.steps) == 1 and plan.steps[0].alone is None and not plan.copies
+        native = [n for n, step in enumerate(plan.steps) if step.alone is None]
+        functions = [make_flushing(f"flushing{n}", f"step{n}", machine) for n in native] if flushes else []
+        specs: list[ArgumentSpec] = []
         if single:
             first = FIRST + len(graph.inputs)
             taken = [(FIRST + i, v) for i, v in enumerate(graph.inputs) if v.role == "argument"]
@@ -310,7 +346,7 @@ class Compiled:
             entry = make_entry(
                 "entry", "step0", specs, machine, release_gil=plan.seconds > LONG, flush_denormals=flushes
             )
-            functions = [entry]
+            functions.append(entry)
             batches = batches_of(graph.inputs, FIRST)
             if batches and len(graph.outputs) == own + 1:
                 result = graph.outputs[own]
@@ -319,15 +355,19 @@ class Compiled:
                 functions.append(
                     write_epochs("step0", batches, first + own, size_of(result), counters, machine, flushes=flushes)
                 )
-            text = module_text(functions, globals_of_entry(specs))
-            self.text += "\n" + "\n".join([line for line in text.split("\n") if "@step0(ptr)" not in line])
+        if functions:
+            text = module_text(functions, globals_of_entry(specs) if single else "")
+            here = {f"declare void @step{n}(ptr)" for n in native}
+            self.text += "\n" + "\n".join([line for line in text.split("\n") if line not in here])
         self.native: Native = compile_text(self.text, plan.machine)
         raw = np.zeros(plan.arena_bytes + plan.scratch_bytes + 2 * ALIGNMENT, np.uint8)
         start = -raw.ctypes.data % ALIGNMENT
         self.arena = raw[start:]
         graph = plan.graph
-        self.table = np.zeros(FIRST + len(graph.inputs) + len(graph.outputs), np.uint64)
+        self.table = np.zeros(plan.slots + (stamps is not None), np.uint64)
         self.table[ARENA] = self.arena.ctypes.data
+        if stamps is not None:
+            self.table[plan.slots] = stamps.ctypes.data
         if any(step.divided for step in plan.steps):
             self.table[POOL] = Pool.current().address
         self.constants = {v: np.ascontiguousarray(a) for v, a in graph.constants.items()}
@@ -338,7 +378,7 @@ class Compiled:
         self.seen: list[Any] = [None] * len(self.table)
         call = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
         self.calls: list[Any] = [
-            call(self.native.address(f"step{n}")) if step.alone is None else step.alone
+            call(self.native.address(f"{'flushing' if flushes else 'step'}{n}")) if step.alone is None else step.alone
             for n, step in enumerate(plan.steps)
         ]
         self.address = self.table.ctypes.data
@@ -387,7 +427,7 @@ class Compiled:
             self._point(first + i, target, kept)
         for call in self.calls:
             if isinstance(call, Instruction):
-                self._alone(call, inputs, places)
+                self.run_alone(call, inputs, places)
             else:
                 call(self.address)
         results = [self.array(output, inputs, places).copy() for _, output in self.plan.copies]
@@ -426,7 +466,8 @@ class Compiled:
         size = flat.itemsize
         return np.lib.stride_tricks.as_strided(flat[view.offset :], view.shape, [s * size for s in view.strides])
 
-    def _alone(self, instruction: Instruction, inputs: Sequence[Array], outputs: Sequence[Array]) -> None:
+    def run_alone(self, instruction: Instruction, inputs: Sequence[Array], outputs: Sequence[Array]) -> None:
+        """An instruction that NumPy computes."""
         given = [self.array(x, inputs, outputs) if isinstance(x, Value) else x for x in instruction.inputs]
         made = interpret.evaluate(instruction, given)
         for y, result in zip(instruction.results, made, strict=True):
