@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from compiled_calls import DTYPES, compiled, finite, interpreted, native, program, ran
 
+import chainrule as cr
 from chainrule.compiler.passes.rephrase import rephrase
+from chainrule.compiler.targets.llvm.machine import host
 
 SPECS: list[tuple[str, list[tuple[int, ...]]]] = [
     ("ik,kj->ij", [(3, 4), (4, 5)]), ("ii->i", [(4, 4)]), ("ii->", [(4, 4)]), ("ij->", [(3, 4)]), ("ij->ji", [(3, 4)]),
@@ -67,3 +69,13 @@ def test_what_follows_on_a_reshape_that_moves_elements_is_computed() -> None:
     graph = program("neg", x)
     graph.outputs = [shifted(graph.maths, graph.inputs[0])]
     np.testing.assert_array_equal(ran(compiled(graph), graph, [x]), x.T.reshape(8) + 1)
+
+
+def test_what_an_epilogue_reads_from_behind_the_second_cache_is_fetched_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHAINRULE_JIT", "1")
+    rows = host().l2_bytes // 4 // 64  # of 64 float32 each: twice what is still fetched where it is needed
+    step = cr.compile(lambda a, b, c: (a @ b) * c)
+    a, b, c = (cr.tensor(finite(i, shape, "f4")) for i, shape in enumerate([(rows, 8), (8, 64), (rows, 64)]))
+    assert "llvm.prefetch" in step.lower(a, b, c).llvm
+    assert "llvm.prefetch" not in step.lower(a[:8], b, c[:8]).llvm
+    np.testing.assert_allclose(step(a, b, c).numpy(), ((a @ b) * c).numpy(), rtol=1e-5, atol=1e-5)

@@ -90,6 +90,10 @@ def adding(c: Value, strides: Strides, type: Type):
     return epilogue
 
 
+def unannounced(f: Function, row: Value, column: Value, along: str) -> None:
+    """Nothing is fetched ahead."""
+
+
 class Compiled:
     """The phases of a plan as functions; called with addresses and cut into pieces."""
 
@@ -99,7 +103,7 @@ class Compiled:
             params = [("a", PTR), ("b", PTR), ("c", PTR), ("s", PTR), ("begin", I64), ("end", I64)]
             f = Function(f"phase{i}", params, linkage="dso_local", noalias="abcs")
             epilogue = adding(f["c"], product.c, product.type)
-            phase.write(f, f["a"], f["b"], f["s"], f["begin"], f["end"], epilogue)
+            phase.write(f, f["a"], f["b"], f["s"], f["begin"], f["end"], epilogue, unannounced)
             f.ret()
             functions.append(f)
         self.plan, self.engine = plan, compiled(module_text(functions), machine)
@@ -255,18 +259,23 @@ def test_nan_and_infinity_reach_their_row_and_column_and_no_other(machine: Machi
 
 @pytest.mark.parametrize("machine", MACHINES, ids=str)
 @pytest.mark.parametrize("c", [Strides(21, 1), Strides(1, 19)])
-def test_vectors_run_along_the_axis_in_which_c_is_contiguous(machine: Machine, c: Strides) -> None:
+def test_vectors_run_along_the_axis_in_which_c_is_contiguous_and_are_announced(machine: Machine, c: Strides) -> None:
     product = Product(19, 21, 35, Strides(35, 1), Strides(1, 35), c, F32)
-    seen = set()
+    seen: list[str] = []
+    announced: list[str] = []
 
     def epilogue(f: Function, row: Value, column: Value, value: Value, mask: Value | None, along: str) -> None:
-        seen.add(along)
+        seen.append(along)
         assert mask is None or mask.type == I1.of(value.type.lanes)
+
+    def ahead(f: Function, row: Value, column: Value, along: str) -> None:
+        announced.append(along)
 
     for phase in plan(product, machine).phases:
         f = Function("phase", [("a", PTR), ("b", PTR), ("s", PTR), ("begin", I64), ("end", I64)])
-        phase.write(f, f["a"], f["b"], f["s"], f["begin"], f["end"], epilogue)
-    assert seen == {"n" if c.column == 1 else "m"}
+        phase.write(f, f["a"], f["b"], f["s"], f["begin"], f["end"], epilogue, ahead)
+    assert set(seen) == {"n" if c.column == 1 else "m"}
+    assert announced == seen
 
 
 @pytest.mark.skipif(not IS_X86, reason="the sizes are those of the model's x86 machines")

@@ -79,10 +79,11 @@ class Profile:
 
     def _line(self, group: list[KernelTime]) -> str:
         """Kernels that do the same, as one."""
-        seconds, flops, traffic = (sum([getattr(k, name) for k in group]) for name in ("seconds", "flops", "bytes"))
-        time = max(seconds, 1e-12)
-        numbers = f"{seconds / max(self.seconds, 1e-12):5.1%} {seconds * 1e6:7.1f} {flops / time / 1e9:7.1f} {traffic / time / 1e9:6.1f}"
         first = group[0]
+        seconds = sum([k.seconds for k in group])
+        flops, traffic = (sum([getattr(k, name) for k in group]) / max(seconds, 1e-12) for name in ("flops", "bytes"))
+        share = seconds / max(self.seconds, 1e-12)
+        numbers = f"{share:5.1%} {seconds * 1e6:7.1f} {flops / 1e9:7.1f} {traffic / 1e9:6.1f}"
         space = "x".join(map(str, first.space)) or "1"
         return f"{numbers}  {len(group)} {first.kind} {space}: {' '.join(first.operators)}"
 

@@ -381,12 +381,12 @@ def are_contiguous(arrays: Sequence[Array | None]) -> bool:
 
 
 def hooks_on(x: Any) -> list[tuple[int, ...]]:
-    """The numbers of the hooks on a module or a leaf, table by table; those that only look at eager calls do not count."""
+    """The numbers of the hooks on a module or a leaf, table by table, without those that look at eager calls alone."""
     if isinstance(x, Leaf):
-        tables = () if x.watch is None else (x.watch.hooks, x.watch.post_hooks)
-        return [tuple(table) for table in tables if table]
-    tables = () if x._hooks is None else tuple(vars(x._hooks).values())
-    found = [tuple([n for n, hook in t.items() if not getattr(hook.call, "only_looks", False)]) for t in tables]
+        of_leaf = () if x.watch is None else (x.watch.hooks, x.watch.post_hooks)
+        return [tuple(table) for table in of_leaf if table]
+    of_module = () if x._hooks is None else tuple(vars(x._hooks).values())
+    found = [tuple([n for n, hook in t.items() if not getattr(hook.call, "only_looks", False)]) for t in of_module]
     return [numbers for numbers in found if numbers]
 
 

@@ -262,6 +262,7 @@ def program_text(plan: Plan, *, stamped: bool = False) -> str:
             return slots[i]
 
         arena = slot(ARENA)
+
         def stamp(f: Function = f, slot: Callable[[int], Any] = slot) -> None:
             nonlocal stamps
             f.store(now(f), f.at(slot(plan.slots), stamps, I64))

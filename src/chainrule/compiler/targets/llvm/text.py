@@ -232,6 +232,10 @@ class Function:
             return Value("void", VOID)
         return self.value(text, result)
 
+    def prefetch(self, address: Value) -> None:
+        """Let the cache line at an address come into the first cache; any address may be asked for."""
+        self.call("llvm.prefetch.p0", VOID, address, literal(0, I32), literal(3, I32), literal(1, I32))
+
     def declare(self, name: str, result: Type, params: Sequence[Type]) -> None:
         """Note a function that is called; the module declares those it does not define."""
         self.declared[name] = f"declare {result} @{name}({', '.join(map(str, params))})"

@@ -7,10 +7,10 @@ parts     an axis cut into even parts                lanes     ends of rows, tra
 
 chosen = plan(Product(32, 128, 784, Strides(784, 1), Strides(1, 784), Strides(128, 1), F32), machine)
 for phase in chosen.phases:
-    phase.write(f, a, b, scratch, begin, end, epilogue)
+    phase.write(f, a, b, scratch, begin, end, epilogue, ahead)
 """
 
 from chainrule.compiler.targets.llvm.gemm.plan import plan
-from chainrule.compiler.targets.llvm.gemm.product import Epilogue, Machine, Phase, Plan, Product, Strides
+from chainrule.compiler.targets.llvm.gemm.product import Ahead, Epilogue, Machine, Phase, Plan, Product, Strides
 
-__all__ = ["Epilogue", "Machine", "Phase", "Plan", "Product", "Strides", "plan"]
+__all__ = ["Ahead", "Epilogue", "Machine", "Phase", "Plan", "Product", "Strides", "plan"]

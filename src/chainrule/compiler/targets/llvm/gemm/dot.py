@@ -14,7 +14,7 @@ from chainrule.compiler.targets.llvm.gemm.blocks import Grid
 from chainrule.compiler.targets.llvm.gemm.lanes import in_one, load_part, summed
 from chainrule.compiler.targets.llvm.gemm.outer import CHAINS
 from chainrule.compiler.targets.llvm.gemm.parts import Index, Run, plus, times, whole
-from chainrule.compiler.targets.llvm.gemm.product import Epilogue
+from chainrule.compiler.targets.llvm.gemm.product import Ahead, Epilogue
 from chainrule.compiler.targets.llvm.text import Function, Type, Value, literal
 
 
@@ -43,14 +43,17 @@ class DotProduct:
         return self.grid.blocks
 
     def write(
-        self, f: Function, a: Value, b: Value, scratch: Value, begin: Value, end: Value, epilogue: Epilogue
-    ) -> None:
+        self, f: Function, a: Value, b: Value, scratch: Value, begin: Value, end: Value, epilogue: Epilogue,
+        ahead: Ahead,
+    ) -> None:  # fmt: skip
         """Write the loops over blocks begin <= unit < end."""
         loop = f.loop(begin, end)
 
         def tile(rows: Run, i: Index, columns: Run, j: Index) -> None:
             at_a = f.at(a, times(f, i, self.a_row), self.type)
             at_b = f.at(b, times(f, j, self.b_column), self.type)
+            for row in range(rows.size):
+                ahead(f, whole(plus(f, i, row)), whole(j), "n")
             sums = self._sums(f, at_a, at_b, rows.size, columns.size)
             for row, vector in enumerate(self._across(f, sums, columns.size)):
                 epilogue(f, whole(plus(f, i, row)), whole(j), vector, None, "n")

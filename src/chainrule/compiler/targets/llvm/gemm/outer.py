@@ -10,14 +10,14 @@ so that (rows + vectors) loads feed rows * vectors multiply-adds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from chainrule.compiler.targets.llvm.gemm.blocks import Grid
-from chainrule.compiler.targets.llvm.gemm.lanes import pieces
+from chainrule.compiler.targets.llvm.gemm.lanes import Piece, pieces
 from chainrule.compiler.targets.llvm.gemm.packing import Packing
 from chainrule.compiler.targets.llvm.gemm.parts import Index, Run, plus, repeat, times, whole
-from chainrule.compiler.targets.llvm.gemm.product import Epilogue
+from chainrule.compiler.targets.llvm.gemm.product import Ahead, Epilogue
 from chainrule.compiler.targets.llvm.text import I8, I64, Function, Type, Value, literal
 
 CHAINS = 8
@@ -88,8 +88,9 @@ class OuterProduct:
         return self.grid.blocks
 
     def write(
-        self, f: Function, a: Value, b: Value, scratch: Value, begin: Value, end: Value, epilogue: Epilogue
-    ) -> None:
+        self, f: Function, a: Value, b: Value, scratch: Value, begin: Value, end: Value, epilogue: Epilogue,
+        ahead: Ahead,
+    ) -> None:  # fmt: skip
         """Write the loops over blocks begin <= unit < end."""
         rounds = -(-self.k // self.depth)
 
@@ -98,6 +99,8 @@ class OuterProduct:
 
             def body(rows: Run, i: Index, columns: Run, j: Index) -> None:
                 writer = _Tile(self, f, rows, columns, i, times(f, j, self.lanes))
+                if last:
+                    writer.announce(ahead)
                 sums = writer.zeros() if rounds == 1 else writer.partial_sums(scratch, turn)
                 sums = writer.multiplied(sums, a, b, scratch, p, depth)
                 if last:
@@ -180,14 +183,22 @@ class _Tile:
                     sums[place] = f.fma(f.splat(one, vector.type.lanes), vector, sums[place])
         return sums
 
+    def announce(self, ahead: Ahead) -> None:
+        """Say which vectors are going to be finished."""
+        for row, column, _ in self._ends():
+            ahead(self.f, row, column, "n")
+
     def finish(self, sums: Sequence[Value], epilogue: Epilogue) -> None:
         """Hand the finished vectors over."""
-        f = self.f
+        for (row, column, v), value in zip(self._ends(), sums, strict=True):
+            epilogue(self.f, row, column, value, v.mask(self.f), "n")
+
+    def _ends(self) -> Iterator[tuple[Value, Value, Piece]]:
+        """The tile's vectors in the order of the sums."""
         for i in range(self.height):
-            row = whole(plus(f, self.row, i))
-            for j, v in enumerate(self.vectors):
-                column = whole(plus(f, self.column, v.offset))
-                epilogue(f, row, column, sums[i * len(self.vectors) + j], v.mask(f), "n")
+            row = whole(plus(self.f, self.row, i))
+            for v in self.vectors:
+                yield row, whole(plus(self.f, self.column, v.offset)), v
 
     # ---- between two visits: the sums wait in memory, tile after tile -----------------------------------------
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from chainrule.compiler.targets.llvm.gemm.lanes import Piece, in_one, load_part, store_part, transposed
 from chainrule.compiler.targets.llvm.gemm.parts import Index, Run, at_most, each_part, plus, repeat, times, whole
-from chainrule.compiler.targets.llvm.gemm.product import Epilogue
+from chainrule.compiler.targets.llvm.gemm.product import Ahead, Epilogue
 from chainrule.compiler.targets.llvm.text import I8, Function, Type, Value, literal
 
 CHUNK = 16
@@ -52,8 +52,9 @@ class Packing:
         return -(-self.k // CHUNK) if self.along == 1 else self.panels[-1].end
 
     def write(
-        self, f: Function, a: Value, b: Value, scratch: Value, begin: Value, end: Value, epilogue: Epilogue
-    ) -> None:
+        self, f: Function, a: Value, b: Value, scratch: Value, begin: Value, end: Value, epilogue: Epilogue,
+        ahead: Ahead,
+    ) -> None:  # fmt: skip
         """Write the loops over units begin <= unit < end; the epilogue is not called.
 
         A unit is a panel, or a chunk of k in all panels where that reads memory in order.

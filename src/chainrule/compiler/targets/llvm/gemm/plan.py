@@ -17,7 +17,7 @@ from chainrule.compiler.targets.llvm.gemm.dot import DotProduct
 from chainrule.compiler.targets.llvm.gemm.outer import CHAINS, Layout, OuterProduct, packed
 from chainrule.compiler.targets.llvm.gemm.packing import Packing
 from chainrule.compiler.targets.llvm.gemm.parts import Run, even_parts
-from chainrule.compiler.targets.llvm.gemm.product import Epilogue, Machine, Phase, Plan, Product
+from chainrule.compiler.targets.llvm.gemm.product import Ahead, Epilogue, Machine, Phase, Plan, Product
 from chainrule.compiler.targets.llvm.text import Function, Value
 
 UNROLL = 4
@@ -97,14 +97,18 @@ class Transposed:
         return self.phase.units
 
     def write(
-        self, f: Function, a: Value, b: Value, scratch: Value, begin: Value, end: Value, epilogue: Epilogue
-    ) -> None:
+        self, f: Function, a: Value, b: Value, scratch: Value, begin: Value, end: Value, epilogue: Epilogue,
+        ahead: Ahead,
+    ) -> None:  # fmt: skip
         """Write the phase with A and B, and rows and columns, exchanged."""
 
         def exchanged(f: Function, row: Value, column: Value, value: Value, mask: Value | None, along: str) -> None:
             epilogue(f, column, row, value, mask, "m" if along == "n" else "n")
 
-        self.phase.write(f, b, a, scratch, begin, end, exchanged)
+        def exchanged_ahead(f: Function, row: Value, column: Value, along: str) -> None:
+            ahead(f, column, row, "m" if along == "n" else "n")
+
+        self.phase.write(f, b, a, scratch, begin, end, exchanged, exchanged_ahead)
 
 
 def _transposed(candidate: Candidate) -> Candidate:

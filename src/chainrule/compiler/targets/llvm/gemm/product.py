@@ -81,6 +81,15 @@ class Epilogue(Protocol):
     ) -> None: ...
 
 
+class Ahead(Protocol):
+    """Called while a product is written, before a tile of C is multiplied, for each vector that the tile will finish.
+
+    What the epilogue will read can be fetched meanwhile: it comes from memory in the time of the multiplications.
+    """
+
+    def __call__(self, f: Function, row: Value, column: Value, along: str) -> None: ...
+
+
 class Phase(Protocol):
     """A part of a product: `units` pieces of work that may run in any order and on any thread."""
 
@@ -88,8 +97,9 @@ class Phase(Protocol):
     def units(self) -> int: ...
 
     def write(
-        self, f: Function, a: Value, b: Value, scratch: Value, begin: Value, end: Value, epilogue: Epilogue
-    ) -> None:
+        self, f: Function, a: Value, b: Value, scratch: Value, begin: Value, end: Value, epilogue: Epilogue,
+        ahead: Ahead,
+    ) -> None:  # fmt: skip
         """Write the loops over the units begin <= unit < end (i64; at least one) into the current block."""
 
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 from math import prod
 
 from chainrule.compiler.fuse import Group
-from chainrule.compiler.ir import Value
+from chainrule.compiler.ir import Value, size_of
 from chainrule.compiler.targets.llvm import text
 from chainrule.compiler.targets.llvm.elements import START, Index
 from chainrule.compiler.targets.llvm.elementwise import TYPES, Typed
@@ -86,7 +86,7 @@ def _write_phase(
     end: text.Value, y: Value, type: Type,
 ) -> None:  # fmt: skip
     assert w.scratch is not None
-    f, e = w.f, w.e
+    f, e, views = w.f, w.e, w.views
     corner = [*[Index(i) for i in at], START, START]
     e.enter()
     e.hole = None
@@ -97,9 +97,10 @@ def _write_phase(
     split: dict[tuple[str, str], list[text.Value | int]] = {}
     runs_on = bool(lead) and rows_run_on(w.group, w.views)
 
-    def epilogue(
-        f: Function, row: text.Value, column: text.Value, value: text.Value, mask: text.Value | None, along: str
-    ) -> None:
+    far = [v for v in w.group.reads if v.shape == y.shape and 2 * size_of(v) > w.machine.l2_bytes]
+
+    def begin_at(row: text.Value, column: text.Value) -> list[text.Value | int]:
+        """The indices of a row; what is computed from here on belongs to this place."""
         if at or not lead:
             rows: list[text.Value | int] = [*at, row]
         elif runs_on:
@@ -109,17 +110,28 @@ def _write_phase(
             if key not in split:
                 split[key] = w.divided(row, y.shape[:-1])
             rows = split[key]
-        vector = bool(value.type.lanes)
-        *outer, last = [Index(i) for i in rows]
-        here = [*outer, Index(last.base, int(vector and along == "m")), Index(column, int(vector and along == "n"))]
         e.enter(row, column, *[i for i in rows if isinstance(i, text.Value)])
         e.inner -= {str(i) for i in at}
+        return rows
+
+    def ahead(f: Function, row: text.Value, column: text.Value, along: str) -> None:
+        if far:
+            here = [*map(Index, begin_at(row, column)), Index(column)]
+            for v in far:
+                f.prefetch(e.address(views[v], here, TYPES[v.dtype.name]))
+
+    def epilogue(
+        f: Function, row: text.Value, column: text.Value, value: text.Value, mask: text.Value | None, along: str
+    ) -> None:
+        *outer, last = map(Index, begin_at(row, column))
+        vector = bool(value.type.lanes)
+        here = [*outer, Index(last.base, int(vector and along == "m")), Index(column, int(vector and along == "n"))]
         e.mask, e.lanes = mask, value.type.lanes or 1
         e.remember(y, here, Typed(value, y.dtype))
         w.store(here)
         e.mask = None
 
-    phase.write(f, left, right, w.scratch, begin, end, epilogue)
+    phase.write(f, left, right, w.scratch, begin, end, epilogue, ahead)
 
 
 def rows_run_on(group: Group, views: dict[Value, View]) -> bool:
