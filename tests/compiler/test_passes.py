@@ -23,6 +23,7 @@ from chainrule.compiler.passes.dead_code import remove_dead_code
 from chainrule.compiler.passes.expand import expand
 from chainrule.compiler.passes.fold_constants import MOST_BYTES, fold_constants
 from chainrule.compiler.passes.identities import RULES
+from chainrule.compiler.passes.rephrase import rephrase
 from chainrule.compiler.passes.simplify import PASSES, simplify
 from chainrule.compiler.rewrite import extracted
 from chainrule.dtypes import DType
@@ -414,3 +415,45 @@ def _sample(rng: np.random.Generator, x: Value) -> Any:
         if x.dtype.kind == "f"
         else np.ones(x.shape, np.int64)
     )
+
+
+# ---- rephrasing ------------------------------------------------------------------------------------------------
+
+
+def pieces(m: Any, *xs: Any, cuts: list[tuple[int, int]], axis: int = 1, shape: tuple[int, ...] = (2, 6)) -> Any:
+    """The sum of zeros with each x between its cuts."""
+    whole = [slice(None)] * axis
+    terms = [m.embed(x, key=(*whole, slice(a, b)), shape=shape) for x, (a, b) in zip(xs, cuts, strict=True)]
+    return sum(terms[1:], terms[0])
+
+
+def test_a_sum_of_pieces_that_tile_a_shape_is_the_pieces_side_by_side() -> None:
+    cuts = [(3, 6), (0, 1), (1, 3)]
+    graph = graph_of(lambda m, x, y, z: pieces(m, x, y, z, cuts=cuts), (2, 3), (2, 1), (2, 2))
+    after = remove_dead_code(rephrase(graph))
+    assert names(after) == ["cat"]
+    arrays = [np.random.default_rng(i).standard_normal(v.shape).astype(np.float32) for i, v in enumerate(graph.inputs)]
+    np.testing.assert_array_equal(interpret.program(after)(arrays)[0], interpret.program(graph)(arrays)[0])
+
+
+@pytest.mark.parametrize(
+    ("cuts", "shapes"),
+    [
+        ([(0, 3), (2, 6)], [(2, 3), (2, 4)]),  # they overlap
+        ([(0, 2), (3, 6)], [(2, 2), (2, 3)]),  # a gap
+        ([(0, 3), (0, 3)], [(2, 3), (2, 3)]),  # twice the same
+        ([(0, 6)], [(2, 6)]),
+    ],
+)
+def test_a_sum_of_pieces_that_do_not_tile_stays_a_sum(
+    cuts: list[tuple[int, int]], shapes: list[tuple[int, ...]]
+) -> None:
+    graph = graph_of(lambda m, *xs: pieces(m, *xs, cuts=cuts), *shapes)
+    assert "cat" not in names(rephrase(graph))
+
+
+def test_pieces_along_different_axes_or_beside_something_else_stay_a_sum() -> None:
+    graph = graph_of(lambda m, x, y: pieces(m, x, cuts=[(0, 3)]) + pieces(m, y, cuts=[(1, 2)], axis=0), (2, 3), (1, 6))
+    assert "cat" not in names(rephrase(graph))
+    graph = graph_of(lambda m, x, y: pieces(m, x, cuts=[(0, 3)]) + y, (2, 3), (2, 6))
+    assert "cat" not in names(rephrase(graph))

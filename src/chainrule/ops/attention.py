@@ -76,7 +76,7 @@ def through_the_softmax(m: Maths, g: Value, y: Value, attn_mask_shape: Shape) ->
 def to_query_and_key(m: Maths, g: Value, query: Value, key: Value, scale: float | None) -> tuple[Value, Value]:
     """Their cotangents from that of the scores."""
     c = factor(query, scale)
-    return m.matmul(g, key * c), m.matmul(m.mT(g), query * c)
+    return m.matmul(g, key) * c, m.matmul(m.mT(g), query) * c
 
 
 def to_mask(m: Maths, g: Value, shape: Shape) -> Value:

@@ -1,17 +1,19 @@
 """Rephrasing: operators that kernels have no form for, said with those they have.
 
 einsum is sums and products of two; a reduction of no elements is a number; the place of an extreme is the least index
-at which it stands; adding at one index for each row is a choice for every element.
+at which it stands; adding at one index for each row is a choice for every element; a sum of zeros with pieces that
+tile them (the gradient of a value that was cut in pieces) is the pieces side by side.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from math import prod
 
 import numpy as np
 
 from chainrule import dtypes
-from chainrule.compiler.ir import Graph, Instruction, Value
+from chainrule.compiler.ir import Graph, Instruction, Operand, Value
 from chainrule.compiler.passes.contraction import contracted, matrix_product
 from chainrule.compiler.rewrite import Rewrite
 from chainrule.shapes import normal_axes, normal_axis
@@ -105,6 +107,45 @@ def _put_along(rewrite: Rewrite, instruction: Instruction) -> Value | None:
     return result
 
 
+def _sum_of_pieces(rewrite: Rewrite, instruction: Instruction) -> Value | None:
+    """Pieces that lie beside each other in zeros, joined. A -0.0 among them stays, which 0 + -0.0 does not."""
+    pieces: list[tuple[int, int, int, Value]] = []
+    for embed in _summands(rewrite.at(instruction)):
+        span = None if embed is None else _span(embed)
+        if embed is None or span is None:
+            return None
+        pieces.append((*span, embed.values[0]))
+    pieces.sort(key=lambda piece: piece[:3])
+    axes, starts, ends, values = zip(*pieces, strict=True)
+    shape = instruction.result.shape
+    if len(set(axes)) > 1 or [*starts, shape[axes[0]]] != [0, *ends] or any(v.ndim != len(shape) for v in values):
+        return None
+    y: Value = rewrite.new.maths.cat(*values, axis=axes[0])
+    return y if y.dtype is instruction.result.dtype else None
+
+
+def _summands(operands: Sequence[Operand]) -> Iterator[Instruction | None]:
+    """The embeds of which a value is the sum; None for anything else that is added."""
+    for x in operands:
+        maker = x.maker if isinstance(x, Value) else None
+        if maker is not None and maker.op.name == "add":
+            yield from _summands(maker.inputs)
+        else:
+            yield maker if maker is not None and maker.op.name == "embed" else None
+
+
+def _span(embed: Instruction) -> tuple[int, int, int] | None:
+    """The axis along which an embed fills a part, and from where to where; None unless it fills all of the others."""
+    key, shape = embed.params["key"], embed.result.shape
+    if not all(isinstance(part, slice) for part in key):
+        return None
+    spans = [part.indices(n) for part, n in zip(key, shape, strict=False)]
+    partial = [axis for axis, (span, n) in enumerate(zip(spans, shape, strict=False)) if span != (0, n, 1)]
+    if len(partial) != 1 or spans[partial[0]][2] != 1:
+        return None
+    return partial[0], *spans[partial[0]][:2]
+
+
 def _reduction(rewrite: Rewrite, instruction: Instruction) -> Value | None:
     """A reduction over no axis is a cast at most; one over no elements is what changes nothing.
 
@@ -139,7 +180,7 @@ def _argsort(rewrite: Rewrite, instruction: Instruction) -> Value | None:
 
 
 FORMS = {
-    "einsum": _einsum, "matmul": _matmul, "put_along": _put_along,
+    "add": _sum_of_pieces, "einsum": _einsum, "matmul": _matmul, "put_along": _put_along,
     "argmax": _place_of_extreme, "argmin": _place_of_extreme,
     "sum": _reduction, "amax": _reduction, "amin": _reduction, "prod": _reduction,
     "any": _reduction, "all": _reduction, "cumsum": _scan, "cumprod": _scan, "argsort": _argsort,
