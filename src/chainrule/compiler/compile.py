@@ -22,6 +22,7 @@ from chainrule.compiler.recorded import Part, recorded
 from chainrule.compiler.signatures import signature
 from chainrule.compiler.surroundings import Surroundings
 from chainrule.errors import ArgumentError, ArgumentTypeError, ShapeError, UnsupportedError
+from chainrule.tensor.arrays import copy_of
 from chainrule.tensor.functions.random import randperm
 from chainrule.tensor.graph import Array, state
 from chainrule.tensor.tensor import Tensor, wrap
@@ -227,7 +228,7 @@ class Compiled:
             return timed[-1]
 
         program = self._traced(args, kwargs, others, build)
-        return timed[0].profile([x.copy() for x in program.inputs(tensors)])
+        return timed[0].profile([copy_of(x) for x in program.inputs(tensors)])
 
 
 # ---- epochs ---------------------------------------------------------------------------------------------------
