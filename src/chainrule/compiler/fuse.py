@@ -74,7 +74,7 @@ class Group:
 
     Of rows and columns it is the shape before the reduction; `axes` are the reduced ones. `stored` are the
     values that other groups, or the graph's outputs, read. `in_place` says of puts that their result lies where
-    what they write into was.
+    what they write into was; `placed` has those inputs of a `cat` that are computed where its result has them.
     """
 
     kind: str
@@ -85,6 +85,7 @@ class Group:
     stored: list[Value] = field(default_factory=list)
     reads: list[Value] = field(default_factory=list)
     in_place: bool = False
+    placed: frozenset[int] = frozenset()
 
     @property
     def result_shapes(self) -> set[Shape]:
@@ -129,7 +130,8 @@ def structure(group: Group, views: dict[Value, View], inlined: set[Value]) -> ob
 
     body = tuple(map(described, group.instructions))
     group.reads.sort(key=lambda value: numbers.get(value, -1))
-    return (group.kind, group.space, group.axes, group.in_place, body, tuple([numbers[y] for y in group.stored]))
+    settled = (group.in_place, group.placed)
+    return (group.kind, group.space, group.axes, settled, body, tuple([numbers[y] for y in group.stored]))
 
 
 def fuse(graph: Graph, *, is_elementwise: Callable[[Instruction], bool]) -> Fused:

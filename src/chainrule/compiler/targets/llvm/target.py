@@ -36,6 +36,7 @@ from chainrule.compiler.targets.llvm.native import Native, compile_text
 from chainrule.compiler.targets.llvm.pool import Pool
 from chainrule.compiler.targets.llvm.text import I8, I64, PTR, Function, module_text
 from chainrule.compiler.targets.llvm.watch import Watch, watch
+from chainrule.shapes import normal_axis
 from chainrule.tensor.arrays import numpy_dtype
 from chainrule.tensor.graph import Array
 
@@ -90,6 +91,7 @@ class Plan:
         self.overwritten: dict[Group, list[Value]] = {}
         self.groups = self.fused.groups
         self._place_outputs(in_place)
+        self.parts = self._parts()
         self.arena_bytes = self._place_results()
         self.steps = self._steps()
         self.seconds = sum(map(seconds_of, self.groups))
@@ -161,19 +163,50 @@ class Plan:
     def _inputs_of_inlined(self, value: Value) -> set[Value]:
         return set() if value not in self.fused.inlined or value.maker is None else set(value.maker.values)
 
+    def _parts(self) -> dict[Value, tuple[Value, int]]:
+        """What is computed at once where a concatenation has it: in which value, and how many bytes from its start.
+
+        That is what lies in one piece in the result, and in the arena, as the result does.
+        """
+        makers = {y: g for g in self.groups for y in g.stored}
+        parts: dict[Value, tuple[Value, int]] = {}
+        for group in self.groups:
+            cat = group.instructions[0]
+            if cat.op.name != "cat" or cat.result in self.places:
+                continue
+            axis = normal_axis(cat.params["axis"], cat.result.ndim)
+            if prod(cat.result.shape[:axis]) != 1:
+                continue
+            start, placed = 0, []
+            for i, x in enumerate(cat.values):
+                view = self.views[x]
+                is_whole = view.is_contiguous and prod(view.shape) == prod(view.root.shape)
+                is_alike = is_whole and view.root.dtype is cat.result.dtype
+                if is_alike and view.root in makers and view.root not in self.places and view.root not in parts:
+                    parts[view.root] = (cat.result, start)
+                    placed.append(i)
+                start += size_of(x)
+            group.placed = frozenset(placed)
+        return parts
+
     def _place_results(self) -> int:
-        """Offsets in the arena: memory is taken when a value is made and given back after its last reader."""
+        """Offsets in the arena: memory is taken when a value is made and given back after its last reader.
+
+        The result of a concatenation is made when the first of its parts is, and read when one of them is.
+        """
         last: dict[Value, int] = {}
         for i, group in enumerate(self.groups):
             for y in [*group.stored, *group.reads]:
                 last[y] = i
         for _, output in self.copies:
             last[self.views[output].root] = len(self.groups)
+        for part, (whole, _) in self.parts.items():  # a part that has parts itself comes after them
+            last[whole] = max(last[whole], last[part])
         free: list[tuple[int, int]] = []  # (offset, bytes), by offset
         top = 0
         dying: dict[int, list[tuple[int, int]]] = {}
         for i, group in enumerate(self.groups):
-            for y in group.stored:
+            for y in dict.fromkeys([self._outermost(y) for y in group.stored]):
                 if y in self.places:
                     continue
                 need = -(-max(size_of(y), 1) // ALIGNMENT) * ALIGNMENT
@@ -188,7 +221,22 @@ class Plan:
                 self.places[y] = Place(ARENA, offset)
                 dying.setdefault(last[y], []).append((offset, need))
             free = _merged(free + dying.pop(i, []))
+        for part in self.parts:
+            self.places[part] = Place(ARENA, self._offset(part))
         return top
+
+    def _outermost(self, value: Value) -> Value:
+        """The value in whose memory one lies."""
+        while value in self.parts:
+            value, _ = self.parts[value]
+        return value
+
+    def _offset(self, value: Value) -> int:
+        """Where a value lies in the arena."""
+        if value not in self.parts:
+            return self.places[value].offset
+        whole, start = self.parts[value]
+        return self._offset(whole) + start
 
     def _steps(self) -> list[Step]:
         steps: list[Step] = []

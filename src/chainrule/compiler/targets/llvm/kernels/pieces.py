@@ -14,17 +14,17 @@ from chainrule.shapes import Shape, normal_axis
 
 
 def write_pieces(group: Group, views: dict[Value, View], machine: Machine) -> list[Kernel]:
-    """cat, pad, embed: each part to its place, and one number elsewhere."""
+    """cat, pad, embed: each part that is not there yet to its place, and one number elsewhere."""
     (instruction,) = group.instructions
     y, name = instruction.result, instruction.op.name
     if name == "cat":
         axis = normal_axis(instruction.params["axis"], y.ndim)
         kernels, start = [], 0
-        for x in instruction.values:
+        for i, x in enumerate(instruction.values):
             stop = start + x.shape[axis]
             key = (*[slice(None)] * axis, slice(start, stop))
             start = stop
-            if prod(x.shape):
+            if prod(x.shape) and i not in group.placed:
                 kernels.append(copied(group, {**views, y: part_of(y, key, x.shape)}, machine, x))
         return kernels
     everywhere = copied(group, {**views, y: whole(y)}, machine, None, instruction.params.get("value", 0))
