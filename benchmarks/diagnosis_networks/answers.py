@@ -26,7 +26,7 @@ MECHANISMS = (
     ("cap", ("cap",)),
     ("weights", ("weight", "initiali")),
     ("saturation", ("saturat",)),
-    ("dead", ("dead", "inactive")),
+    ("dead", ("dead", "inactive", "negative bias")),
     ("time", ("time", "recurren")),
 )
 

@@ -1,7 +1,10 @@
-"""The network with a number: drawn from the number alone, and drawn again until its fault does harm.
+"""The network of a name: drawn from the name alone, and drawn again until its fault does harm.
 
-Which attempt was the first that passed stands in `accepted.json`: training every network and its twin takes
-longer than the benchmark. `python benchmarks/diagnosis.py --redraw` writes the file anew.
+There are several draws, each from a seed of its own: on one thresholds are chosen, on others confidences are counted,
+and of the last, which neither has seen, the figures are reported. The faults of faint ones have half the strength: a
+rate is not 1000 but 32 times too large. Which attempt was the first that passed
+stands in `accepted/`, a file for each draw: training every network and its twin takes longer than the benchmark.
+`python benchmarks/diagnosis.py --draw report --redraw` writes a file anew.
 """
 
 from __future__ import annotations
@@ -18,8 +21,7 @@ from diagnosis_networks.faults import BY_NAME, FAULTS, PAIRS, Fault
 from diagnosis_networks.specification import Specification
 from diagnosis_networks.tasks import Rng
 
-ACCEPTED = Path(__file__).with_name("accepted.json")
-ROOT = 512077  # of all the benchmark's random numbers
+ACCEPTED = Path(__file__).with_name("accepted")
 PAIR_SHARE = 0.2  # of the faulty networks, with two faults
 HEALTHY = (
     "deep relu", "deep tanh", "resnet", "small transformer", "conv", "lstm", "shallow sigmoid", "shallow", "selu",
@@ -28,11 +30,30 @@ HEALTHY = (
 
 
 @dataclass(frozen=True)
+class Draw:
+    """Where a draw's random numbers begin, how many networks have faults and how many none, how strong those are."""
+
+    root: int
+    faulty: int
+    healthy: int
+    strength: float = 1.0
+
+
+DRAWS = {
+    "tuning": Draw(512077, 600, 300),
+    "calibration": Draw(386520471, 400, 200),
+    "calibration_faint": Draw(905113627, 200, 0, 0.5),
+    "report": Draw(740936158, 200, 100),
+    "report_faint": Draw(268840339, 200, 100, 0.5),
+}
+
+
+@dataclass(frozen=True)
 class Network:
     """One network of the benchmark.
 
     Args:
-        name: "faulty-17" or "healthy-3".
+        name: "report-faulty-17", "report-healthy-3", or "report-twin-17": the first of these without its faults.
         seed: of its data and its weights.
         spec, twin: the network, and the same one without its faults.
         faults: what was planted, the one planted first in front; empty for a healthy network.
@@ -44,62 +65,76 @@ class Network:
     twin: Specification
     faults: tuple[Fault, ...]
 
-    @property
-    def half(self) -> str:
-        """A for choosing thresholds, B for reporting: pairs of neighbours, so that each half has every fault."""
-        return "AB"[int(self.name.rpartition("-")[2]) % 2]
-
 
 def network(name: str) -> Network:
     """The network of that name, as the record of accepted attempts has it (the first attempt if it has none)."""
-    return attempt(name, int(accepted().get(name, {}).get("attempt", 0)))
+    draw, kind, index = name.split("-")
+    if kind == "twin":
+        faulty = network(f"{draw}-faulty-{index}")
+        return Network(name, faulty.seed, faulty.twin, faulty.twin, ())
+    return attempt(name, int(accepted(draw).get(name, {}).get("attempt", 0)))
 
 
-def names(faulty: int, healthy: int) -> list[str]:
-    return [f"faulty-{i}" for i in range(faulty)] + [f"healthy-{i}" for i in range(healthy)]
+def names(draw: str) -> list[str]:
+    """The networks of a draw that are counted, those with faults first."""
+    of = DRAWS[draw]
+    return [f"{draw}-faulty-{i}" for i in range(of.faulty)] + [f"{draw}-healthy-{i}" for i in range(of.healthy)]
+
+
+def twins(draw: str) -> list[str]:
+    """The unharmed twins of the faulty networks, where they were trained to see the harm: more healthy networks."""
+    return [
+        name.replace("faulty", "twin") for name, row in accepted(draw).items() if "faulty" in name and "twin" in row
+    ]
 
 
 @cache
-def accepted() -> dict[str, dict[str, float]]:
-    """For each network: the attempt that passed, and the losses that it and its twin reached."""
-    if not ACCEPTED.exists():
+def accepted(draw: str) -> dict[str, dict[str, float]]:
+    """For each network of a draw: the attempt that passed, and the losses that it and its twin reached."""
+    path = _record_of(draw)
+    if not path.exists():
         return {}
-    record: dict[str, dict[str, float]] = json.loads(ACCEPTED.read_text(encoding="utf-8"))
+    record: dict[str, dict[str, float]] = json.loads(path.read_text(encoding="utf-8"))
     return record
 
 
-def record(rows: dict[str, dict[str, float]]) -> None:
-    """Writes the record, a line for each network, losses to six digits."""
+def record(draw: str, rows: dict[str, dict[str, float]]) -> None:
+    """Writes the record of a draw, a line for each network, losses to six digits."""
     short = {name: {k: json.loads(f"{v:.6g}") for k, v in row.items()} for name, row in rows.items()}
     lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(row)}" for name, row in short.items())
-    ACCEPTED.write_text("{\n" + lines + "\n}\n", encoding="utf-8")
+    _record_of(draw).write_text("{\n" + lines + "\n}\n", encoding="utf-8")
+
+
+def _record_of(draw: str) -> Path:
+    return ACCEPTED / f"{draw}.json"
 
 
 def attempt(name: str, number: int) -> Network:
     """One draw of the network, whether or not its fault does harm."""
-    kind, _, index = name.rpartition("-")
+    draw, kind, index = name.split("-")
     which = int(index)
-    rng = np.random.default_rng([ROOT, kind == "faulty", which, number])
+    rng = np.random.default_rng([DRAWS[draw].root, kind == "faulty", which, number])
     seed = int(rng.integers(2**31))
     if kind == "healthy":
         twin = sound(rng, HEALTHY[which % len(HEALTHY)])
         return Network(name, seed, twin, twin, ())
     faults = _planted(which)
     twin = sound(rng, str(rng.choice(sorted(_hosts(faults)))))
-    return Network(name, seed, planted(twin, faults, seed), twin, faults)
+    return Network(name, seed, planted(name, twin, faults, seed), twin, faults)
 
 
-def planted(spec: Specification, faults: tuple[Fault, ...], seed: int) -> Specification:
+def planted(name: str, spec: Specification, faults: tuple[Fault, ...], seed: int) -> Specification:
     """The specification with these faults; each is drawn from the seed and its name, alone or beside another."""
+    strength = DRAWS[name.partition("-")[0]].strength
     for fault in faults:
-        spec = fault.plant(np.random.default_rng([seed, FAULTS.index(fault)]), spec)
+        spec = fault.plant(np.random.default_rng([seed, FAULTS.index(fault)]), spec, strength)
     return spec
 
 
 def _planted(index: int) -> tuple[Fault, ...]:
     """Round and round the table, so that any number of networks has every fault in its share."""
     every = round(1 / PAIR_SHARE)
-    turn = index // 2  # neighbours have the same faults: one is in half A, one in half B
+    turn = index // 2  # neighbours have the same faults
     if turn % every == every - 1:
         return tuple(BY_NAME[name] for name in PAIRS[turn // every % len(PAIRS)])
     return (_round()[(turn - turn // every) % len(_round())],)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from diagnosis_networks.specification import Specification
 from diagnosis_networks.tasks import Rng
 
-Plant = Callable[[Rng, Specification], Specification]
+Plant = Callable[[Rng, Specification, float], Specification]
 
 
 @dataclass(frozen=True)
@@ -16,6 +16,7 @@ class Fault:
     """One way to spoil a network.
 
     Args:
+        plant: of a generator, a sound network and a strength: the exponent of every factor, 1 for the full ones.
         sound: the kinds of healthy network (see `draw.SOUND`) that it can be planted in.
         causes: the right names of the cause.
         equivalents: causes that follow from it by necessity: named as well, they are no mistakes.
@@ -42,49 +43,50 @@ def _words(*words: str) -> frozenset[str]:
     return frozenset(words)
 
 
-def _power(rng: Rng, low: float, high: float) -> float:
-    return float(10 ** rng.uniform(low, high))
+def _power(rng: Rng, low: float, high: float, strength: float) -> float:
+    return float(10 ** (strength * rng.uniform(low, high)))
 
 
 def _surgery(name: str) -> Plant:
-    return lambda rng, spec: replace(spec, surgery=(*spec.surgery, name))
+    return lambda rng, spec, strength: replace(spec, surgery=(*spec.surgery, name))
 
 
 def _rate(factor: float) -> Plant:
-    return lambda rng, spec: replace(spec, rate_factor=spec.rate_factor * factor)
+    return lambda rng, spec, strength: replace(spec, rate_factor=spec.rate_factor * factor**strength)
 
 
-def _unscaled(rng: Rng, spec: Specification) -> Specification:
-    scale = _power(rng, 2, 4)
+def _unscaled(rng: Rng, spec: Specification, strength: float) -> Specification:
+    scale = _power(rng, 2, 4, strength)
     return replace(spec, scale=scale, shift=scale * float(rng.uniform(0, 1)))
 
 
-def _dead(rng: Rng, spec: Specification) -> Specification:
-    return replace(spec, bias=-_power(rng, 1, 2), bias_at=int(rng.integers(0, spec.depth)))
+def _dead(rng: Rng, spec: Specification, strength: float) -> Specification:
+    return replace(spec, bias=-_power(rng, 1, 2, strength), bias_at=int(rng.integers(0, spec.depth)))
 
 
-def _small(rng: Rng, spec: Specification) -> Specification:
-    return replace(spec, gain=_power(rng, -2, -0.4))
+def _small(rng: Rng, spec: Specification, strength: float) -> Specification:
+    return replace(spec, gain=_power(rng, -2, -0.4, strength))
 
 
-def _large(rng: Rng, spec: Specification) -> Specification:
-    return replace(spec, gain=_power(rng, 3, 14) ** (1 / spec.depth))  # all layers together: short of overflow
+def _large(rng: Rng, spec: Specification, strength: float) -> Specification:
+    in_all = _power(rng, 3, 14, strength)  # short of overflow
+    return replace(spec, gain=in_all ** (1 / spec.depth))
 
 
-def _saturating(rng: Rng, spec: Specification) -> Specification:
-    return replace(spec, gain=_power(rng, 0.9, 2))
+def _saturating(rng: Rng, spec: Specification, strength: float) -> Specification:
+    return replace(spec, gain=_power(rng, 0.9, 2, strength))
 
 
-def _constant(rng: Rng, spec: Specification) -> Specification:
+def _constant(rng: Rng, spec: Specification, strength: float) -> Specification:
     return replace(spec, constant=float(rng.choice([0.0, 0.01, 1 / spec.width, 0.1])))
 
 
-def _sigmoid(rng: Rng, spec: Specification) -> Specification:
+def _sigmoid(rng: Rng, spec: Specification, strength: float) -> Specification:
     return replace(spec, activation="sigmoid", initialisation="xavier")
 
 
-def _long_loop(rng: Rng, spec: Specification) -> Specification:
-    return replace(spec, initialisation="lecun", gain=float(rng.uniform(0.4, 0.8)))
+def _long_loop(rng: Rng, spec: Specification, strength: float) -> Specification:
+    return replace(spec, initialisation="lecun", gain=float(rng.uniform(0.4, 0.8)) ** strength)
 
 
 DEEP = ("deep relu", "deep tanh", "deep gelu")
@@ -114,8 +116,8 @@ FAULTS = (
     Fault("constant initialisation", _constant, ("deep relu", "deep tanh", "shallow"), _words("constant"),
           _words("vanishing", "exploding", "saturated", "dead")),
     Fault("dead relu", _dead, ("deep relu",), _words("dead"), _words("vanishing"), _words("dead")),
-    Fault("learning rate x1000", _rate(1e3), ANY, _words("learning rate"), weight=5),
-    Fault("learning rate /1000", _rate(1e-3), ANY, _words("learning rate"), weight=4),
+    Fault("large learning rate", _rate(1e3), ANY, _words("learning rate"), weight=5),
+    Fault("small learning rate", _rate(1e-3), ANY, _words("learning rate"), weight=4),
     Fault(
         "unscaled inputs",
         _unscaled,
@@ -130,7 +132,7 @@ FAULTS = (
     Fault("log of zero", _surgery("log of zero"), PLAIN, _words("non-finite"), by_definition=True),
     Fault(
         "post-LN without warm-up",
-        lambda rng, spec: replace(spec, norm="post"),
+        lambda rng, spec, strength: replace(spec, norm="post"),
         ("deep transformer",),
         _words("learning rate"),
         _words("exploding", "vanishing"),
@@ -146,7 +148,7 @@ FAULTS = (
     ),
     Fault(
         "converged",
-        lambda rng, spec: replace(spec, paired=True),
+        lambda rng, spec, strength: replace(spec, paired=True),
         ("regression",),
         _words("stationary"),
         by_definition=True,
@@ -157,12 +159,12 @@ BY_NAME = {fault.name: fault for fault in FAULTS}
 
 PAIRS = (
     ("sigmoid depth", "unscaled inputs"),
-    ("small initialisation", "learning rate x1000"),
+    ("small initialisation", "large learning rate"),
     ("dead relu", "frozen parameters"),
     ("small initialisation", "unused parameters"),
     ("large initialisation", "detached branch"),
     ("sigmoid depth", "unused parameters"),
-    ("detached branch", "learning rate x1000"),
-    ("frozen parameters", "learning rate /1000"),
+    ("detached branch", "large learning rate"),
+    ("frozen parameters", "small learning rate"),
 )
 """Two faults that can be told apart in one network, the first planted first."""

@@ -67,7 +67,7 @@ def passes(network: Network) -> dict[str, float] | None:
     for fault in network.faults:  # each by itself: a fault beside a harmful one need not do harm
         if fault.by_definition:
             continue
-        loss, _ = trained_loss(planted(network.twin, (fault,), network.seed), network.seed)
+        loss, _ = trained_loss(planted(network.name, network.twin, (fault,), network.seed), network.seed)
         if loss < WORSE * twin:
             return None
     return {"loss": loss, "twin": twin, "constant": constant}
@@ -75,7 +75,7 @@ def passes(network: Network) -> dict[str, float] | None:
 
 def evident(network: Network, fault: Fault) -> bool:
     """Whether one backward pass shows a fault that needs to slow nothing down to be one."""
-    spec = planted(network.twin, (fault,), network.seed)
+    spec = planted(network.name, network.twin, (fault,), network.seed)
     built = build(spec, network.seed)
     parameters = list(built.model.parameters())
     x, y = built.shown()[0]

@@ -8,11 +8,15 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from diagnosis_networks.build import build
+import numpy as np
+
+from diagnosis_networks.build import Built, build
 from diagnosis_networks.draw import Network
 from diagnosis_networks.harm import train
+from diagnosis_networks.tasks import Batch
 
 SEEDS = (1, 2, 3)
+TRIED_ON = 9  # batches that remedies are tried on; the last of them judges
 FALLS = 0.9  # an improved loss is at most this share of the untouched copy's
 BELOW_CONSTANT = 0.9  # and at most this share of the best constant answer's, where any remedy gets there
 
@@ -23,6 +27,7 @@ class Trial:
 
     Args:
         recommended: the name of the remedy that was recommended, if any.
+        untouched: nan where there is no remedy to compare it with.
         losses: by the names of the remedies.
         constant: the loss of the best constant answer.
     """
@@ -54,6 +59,11 @@ class Trial:
         return name if name is not None and self.improves(name) else None
 
 
+def given(built: Built) -> list[Batch]:
+    """The batches that `cr.diagnose.remedies` gets, of the training data and the same ones each time."""
+    return built.drawn(np.random.default_rng(82), TRIED_ON)
+
+
 def trial(network: Network, recommended: Any | None, tried: Sequence[Any]) -> Trial:
     """Trains the network untouched and with every remedy, on the same batches.
 
@@ -67,7 +77,8 @@ def trial(network: Network, recommended: Any | None, tried: Sequence[Any]) -> Tr
     losses = {name: _median_loss(network, remedy) for name, remedy in candidates.items()}
     constant = build(network.spec, network.seed).task.constant_loss
     name = None if recommended is None else recommended.name
-    return Trial(network.name, _median_loss(network, None), constant, losses, name)
+    untouched = _median_loss(network, None) if losses else math.nan
+    return Trial(network.name, untouched, constant, losses, name)
 
 
 def _median_loss(network: Network, remedy: Any | None) -> float:
@@ -75,12 +86,11 @@ def _median_loss(network: Network, remedy: Any | None) -> float:
 
 
 def _loss(network: Network, remedy: Any | None, seed: int) -> float:
-    """Infinite if the remedy cannot be applied to this draw of the weights."""
+    """Infinite if the remedy does not fit this network."""
     built = build(network.spec, network.seed, seed)
-    model, optimizer = built.model, built.optimizer
-    if remedy is not None:
-        try:
-            model, optimizer = remedy.apply(model, optimizer)
-        except Exception:
-            return math.inf
-    return train(built, model, optimizer, batches=seed)
+    if remedy is None:
+        return train(built, built.model, built.optimizer, batches=seed)
+    try:
+        return train(built, *remedy.apply(built.model, built.optimizer), batches=seed)
+    except Exception:
+        return math.inf

@@ -1,13 +1,11 @@
-"""What was said of the networks, in figures: precision, recall, false alarms, calibration.
-
-A threshold of confidence is chosen on half A and everything is reported on half B.
-"""
+"""What was said of the networks, in figures: precision, recall, false alarms, calibration."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 from diagnosis_networks.answers import Said
@@ -15,7 +13,7 @@ from diagnosis_networks.draw import Network
 from diagnosis_networks.faults import BY_NAME, Fault
 
 GOAL = 0.9
-BINS = 5  # of the calibration table
+EDGES = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 1.0)  # of the calibration table's bins
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,6 @@ class Outcome:
     """
 
     name: str
-    half: str
     faults: tuple[str, ...]
     said: tuple[Said, ...]
     seconds: float = 0.0
@@ -39,41 +36,34 @@ class Outcome:
     def planted(self) -> tuple[Fault, ...]:
         return tuple(BY_NAME[name] for name in self.faults)
 
-    def above(self, threshold: float) -> tuple[Said, ...]:
-        """The findings that are sure enough."""
-        return tuple(finding for finding in self.said if finding.confidence >= threshold)
-
     def is_right(self, finding: Said) -> bool:
         """Whether a finding names a planted fault, or what follows from one by necessity."""
         return any(finding.cause in fault.right for fault in self.planted)
 
-    def primary_is_right(self, threshold: float = 0.0) -> bool:
+    def primary_is_right(self) -> bool:
         """Whether the first finding names a planted fault itself, not only what follows from it."""
-        findings = self.above(threshold)
-        return bool(findings) and any(findings[0].cause in fault.causes for fault in self.planted)
+        return bool(self.said) and any(self.said[0].cause in fault.causes for fault in self.planted)
 
-    def mechanism_is_right(self, threshold: float = 0.0) -> bool | None:
+    def mechanism_is_right(self) -> bool | None:
         """Whether the first finding says how its cause comes about; None if there is nothing to ask."""
-        asked = [f for f in self.planted if f.mechanisms and self.primary_is_right(threshold)]
-        first = self.above(threshold)[0] if asked else None
-        asked = [f for f in asked if first is not None and first.cause in f.causes]
-        return None if first is None or not asked else any(first.mechanisms & f.mechanisms for f in asked)
+        asked = [f for f in self.planted if f.mechanisms and self.said and self.said[0].cause in f.causes]
+        return any(self.said[0].mechanisms & f.mechanisms for f in asked) if asked else None
 
-    def found(self, threshold: float = 0.0) -> int:
+    def found(self) -> int:
         """How many of the planted faults are named, in any place."""
-        causes = {finding.cause for finding in self.above(threshold)}
+        causes = {finding.cause for finding in self.said}
         return sum(bool(causes & fault.causes) for fault in self.planted)
 
-    def failed(self, threshold: float = 0.0) -> bool:
+    def failed(self) -> bool:
         """Whether it belongs in the list of failures."""
-        wrong = any(not self.is_right(finding) for finding in self.above(threshold))
-        missed = self.found(threshold) < len(self.faults)
-        return bool(self.error) or wrong or missed or (bool(self.faults) and not self.primary_is_right(threshold))
+        wrong = any(not self.is_right(finding) for finding in self.said)
+        missed = self.found() < len(self.faults)
+        return bool(self.error) or wrong or missed or (bool(self.faults) and not self.primary_is_right())
 
 
 def outcome(network: Network, said: tuple[Said, ...], seconds: float = 0.0, error: str = "") -> Outcome:
     """What was said of a network."""
-    return Outcome(network.name, network.half, tuple(f.name for f in network.faults), said, seconds, error)
+    return Outcome(network.name, tuple(f.name for f in network.faults), said, seconds, error)
 
 
 @dataclass(frozen=True)
@@ -89,7 +79,6 @@ class Figures:
         false_alarms: healthy networks with a finding.
     """
 
-    threshold: float
     faulty: int
     healthy: int
     primary: float
@@ -105,41 +94,24 @@ class Figures:
         return min(self.primary, self.primary_precision, self.recall, self.precision) >= GOAL and not self.false_alarms
 
 
-def figures(outcomes: Sequence[Outcome], threshold: float = 0.0) -> Figures:
-    """Counts the findings of at least this confidence."""
+def figures(outcomes: Sequence[Outcome]) -> Figures:
+    """Counts the findings."""
     faulty = [o for o in outcomes if o.faults]
     healthy = [o for o in outcomes if not o.faults]
-    findings = [(o, finding) for o in outcomes for finding in o.above(threshold)]
-    mechanisms = [m for o in faulty if (m := o.mechanism_is_right(threshold)) is not None]
-    primary = sum(o.primary_is_right(threshold) for o in faulty)
+    findings = [(o, finding) for o in outcomes for finding in o.said]
+    mechanisms = [m for o in faulty if (m := o.mechanism_is_right()) is not None]
+    primary = sum(o.primary_is_right() for o in faulty)
     return Figures(
-        threshold,
         len(faulty),
         len(healthy),
         _share(primary, len(faulty)),
         _share(sum(mechanisms), len(mechanisms)),
-        _share(sum(o.found(threshold) for o in faulty), sum(len(o.faults) for o in faulty)),
+        _share(sum(o.found() for o in faulty), sum(len(o.faults) for o in faulty)),
         _share(sum(o.is_right(finding) for o, finding in findings), len(findings)),
-        _share(primary, sum(bool(o.above(threshold)) for o in outcomes)),
-        sum(bool(o.above(threshold)) for o in healthy),
+        _share(primary, sum(bool(o.said) for o in outcomes)),
+        sum(bool(o.said) for o in healthy),
         sum(bool(o.error) for o in outcomes),
     )
-
-
-def chosen_threshold(outcomes: Sequence[Outcome]) -> float:
-    """The confidence that a finding must have, for the best F1 and the fewest false alarms; the lowest such one."""
-
-    def value(threshold: float) -> float:
-        f = figures(outcomes, threshold)
-        f1 = 2 * f.precision * f.recall / (f.precision + f.recall) if f.precision and f.recall else 0.0
-        return f1 - _share(f.false_alarms, f.healthy)
-
-    candidates = sorted({0.0, *(round(finding.confidence, 2) for o in outcomes for finding in o.said)})
-    return max(candidates, key=lambda threshold: (value(threshold), -threshold))
-
-
-def halves(outcomes: Sequence[Outcome]) -> tuple[list[Outcome], list[Outcome]]:
-    return [o for o in outcomes if o.half == "A"], [o for o in outcomes if o.half == "B"]
 
 
 @dataclass(frozen=True)
@@ -155,15 +127,14 @@ class Bin:
 
 def calibration(outcomes: Sequence[Outcome]) -> list[Bin]:
     """The reliability table: confidence beside the share that is right (DeGroot and Fienberg 1983)."""
-    table: list[list[tuple[float, bool]]] = [[] for _ in range(BINS)]
-    for o in outcomes:
-        for finding in o.said:
-            table[min(int(finding.confidence * BINS), BINS - 1)].append((finding.confidence, o.is_right(finding)))
-    return [
-        Bin(i / BINS, (i + 1) / BINS, len(row), sum(c for c, _ in row) / len(row), sum(r for _, r in row) / len(row))
-        for i, row in enumerate(table)
-        if row
-    ]
+    findings = [(finding.confidence, o.is_right(finding)) for o in outcomes for finding in o.said]
+    table = []
+    for low, high in pairwise(EDGES):
+        row = [(c, right) for c, right in findings if low <= c < high or c == high == EDGES[-1]]
+        if row:
+            sure, right = (sum(column) / len(row) for column in zip(*row, strict=True))
+            table.append(Bin(low, high, len(row), sure, right))
+    return table
 
 
 def calibration_error(bins: Sequence[Bin]) -> float:
@@ -172,36 +143,46 @@ def calibration_error(bins: Sequence[Bin]) -> float:
     return sum(b.findings * abs(b.confidence - b.right) for b in bins) / total if total else 0.0
 
 
-def by_fault(outcomes: Sequence[Outcome], threshold: float) -> dict[str, dict[str, Any]]:
+def by_fault(outcomes: Sequence[Outcome]) -> dict[str, dict[str, Any]]:
     """For every fault: how often it was planted and named, and what came first where it was not."""
     table: dict[str, dict[str, Any]] = {}
     for o in outcomes:
-        causes = {finding.cause for finding in o.above(threshold)}
+        causes = {finding.cause for finding in o.said}
         for fault in o.planted:
             row = table.setdefault(fault.name, {"planted": 0, "named": 0, "instead": Counter()})
             row["planted"] += 1
             if causes & fault.causes:
                 row["named"] += 1
             else:
-                row["instead"][o.above(threshold)[0].cause if causes else o.error[:40] or "nothing"] += 1
-    return dict(sorted(table.items()))
+                row["instead"][o.said[0].cause if causes else o.error[:40] or "nothing"] += 1
+    return {name: {**row, "instead": dict(row["instead"])} for name, row in sorted(table.items())}
 
 
-def report(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """Everything, as one object: the threshold of half A, the figures of half B, calibration, faults, failures."""
-    a, b = halves(outcomes)
-    threshold = chosen_threshold(a)
-    final = figures(b, threshold)
-    bins = calibration(b)
+def report(outcomes: Sequence[Outcome], twins: Sequence[Outcome] = ()) -> dict[str, Any]:
+    """Everything, as one object: figures, calibration, faults, failures.
+
+    Args:
+        outcomes: the networks that are counted.
+        twins: the unharmed twins of the faulty ones. Their alarms are counted apart, their confidences with the others.
+    """
+    final = figures(outcomes)
+    bins = calibration([*outcomes, *twins])
     return {
-        "half A": asdict(figures(a, threshold)),
-        "half B": asdict(final),
+        "figures": asdict(final),
         "reached": final.reached,
+        "twins": len(twins),
+        "alarms on twins": sum(bool(o.said) for o in twins),
         "calibration": [asdict(one) for one in bins],
         "calibration error": calibration_error(bins),
-        "faults": {k: {**row, "instead": dict(row["instead"])} for k, row in by_fault(b, threshold).items()},
-        "failures": [o.name for o in outcomes if o.failed(threshold)],
+        "faults": by_fault(outcomes),
+        "failures": {o.name: summary(o) for o in (*outcomes, *twins) if o.failed()},
     }
+
+
+def summary(outcome: Outcome) -> str:
+    """In a line: what was planted and what was said."""
+    planted = " and ".join(outcome.faults) or "nothing"
+    return f"{planted}: said {', '.join(one.cause for one in outcome.said) or outcome.error or 'nothing'}"
 
 
 def _share(part: int, whole: int) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -52,6 +53,73 @@ def trained(
     return losses
 
 
+def programs_of(step: object) -> int:
+    """How many programs a compiled function has made."""
+    return sum(map(len, step.programs.values()))  # type: ignore[attr-defined]  # a Compiled
+
+
+@pytest.mark.parametrize("begins", ["before it is compiled", "afterwards"])
+def test_a_watch_makes_no_program_be_compiled_again(begins: str) -> None:
+    model = network()
+    opt = optim.SGD(model.parameters(), lr=0.1)
+    x, y = batch()
+
+    @cr.compile
+    def step() -> cr.Tensor:
+        opt.zero_grad()
+        loss = nn.functional.cross_entropy(model(x), y)
+        loss.backward()
+        opt.step()
+        return loss
+
+    evaluate = cr.compile(lambda x: model(x))
+    if begins == "afterwards":
+        step()
+    see = watch(model, every=2)
+    for _ in range(9):
+        step()
+        see.step()
+        model.eval()
+        with cr.no_grad():
+            evaluate(x)
+        model.train()
+    assert len(see.looks) == 5
+    see.close()
+    step()
+    assert programs_of(step) == programs_of(evaluate) == 1
+
+
+def test_a_compiled_evaluation_fits_while_an_eager_training_is_looked_at() -> None:
+    model = network()
+    see = watch(model, every=2)
+    evaluate = cr.compile(lambda x: model(x))
+    for _ in range(6):
+        trained(model, 1, see)
+        with cr.no_grad():
+            evaluate(batch()[0])
+    assert all(v is not None for v in see.series("activation")["1"])
+    assert programs_of(evaluate) == 1
+
+
+def test_between_looks_modules_have_no_place_for_hooks_which_would_slow_their_calls() -> None:
+    model = network()
+    mine = model[1].register_forward_hook(lambda *_: None)
+    see = watch(model, every=10)
+    trained(model, 2, see)
+    assert [name for name, m in model.named_modules() if m._hooks is not None] == ["1"]
+    assert mine.id in model[1]._hooks.after
+
+
+def test_a_step_without_a_look_is_counted_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = network()
+    see = watch(model, every=1000)
+    trained(model, 1, see)
+    monkeypatch.setattr(sys.modules[Watch.__module__], "perf_counter", None)
+    for _ in range(900):
+        see.step()
+    assert see.steps == 901
+
+
 @pytest.mark.parametrize("compiled", [False, True])
 def test_training_is_the_same_bit_by_bit_with_and_without_a_watch(compiled: bool) -> None:
     alone, seen = network(), network()
@@ -78,7 +146,7 @@ def test_sizes_and_updates_are_those_that_numpy_computes() -> None:
     assert last["weight"] == pytest.approx(rms(layer.weight.value, layer.bias.value), rel=1e-5)
     assert last["gradient"] == pytest.approx(rms(layer.weight.grad.value, layer.bias.grad.value), rel=1e-5)
     change = rms(layer.weight.value - before["2.weight"], layer.bias.value - before["2.bias"])
-    assert last["update"] == pytest.approx(change / last["weight"], rel=1e-4)
+    assert last["update"] == pytest.approx(change / rms(before["2.weight"], before["2.bias"]), rel=1e-4)
 
 
 def test_an_eager_watch_sees_how_flat_activations_are() -> None:
@@ -140,6 +208,27 @@ def test_a_layer_is_dead_after_three_looks_without_a_gradient_and_not_before() -
     assert [(e.kind, e.where) for e in see.events] == [("dead layer", "0")]
 
 
+def test_a_unit_is_dead_after_as_many_looks_as_small_batches_need() -> None:
+    model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 3))
+    with cr.no_grad():
+        model[0].bias.fill_(-1e6)
+    see = Watch(model, 1, 0.01, looks_until_dead=7)
+    trained(model, 6, see)
+    assert not see.events
+    trained(model, 1, see)
+    assert [(e.kind, e.where, e.step) for e in see.events] == [("dead layer", "0", 7)]
+
+
+def test_no_layer_is_dead_where_the_loss_sends_no_gradient_to_any() -> None:
+    model = network(dropout=False)
+    see = watch(model, every=1)
+    for _ in range(5):
+        model.zero_grad()
+        (model(batch()[0]).sum() * 0.0).backward()
+        see.step()
+    assert not see.events
+
+
 def test_words_of_an_embedding_that_do_not_come_are_not_dead() -> None:
     model = nn.Sequential(nn.Embedding(50, 4), nn.Linear(4, 3))
     see = watch(model, every=1)
@@ -158,6 +247,42 @@ def test_a_step_as_large_as_the_weights_is_an_event() -> None:
     see = watch(model, every=1)
     trained(model, 2, see, lr=10.0)
     assert any(e.kind == "jump" and e.step == 1 for e in see.events)
+
+
+def test_the_first_step_from_weights_of_zero_is_no_jump() -> None:
+    model = nn.Linear(8, 3)
+    with cr.no_grad():
+        for p in model.parameters():
+            p.zero_()
+    see = watch(model, every=1)
+    trained(model, 1, see, lr=1e-3)
+    assert not see.events
+    assert "update" not in see.looks[0].layers["Linear"]
+
+
+def test_before_the_optimizers_first_step_there_is_no_update() -> None:
+    model = network(dropout=False)
+    see = watch(model, every=1)
+    opt = optim.SGD(model.parameters(), lr=0.1)
+    for _ in range(2):
+        opt.zero_grad()
+        model(batch()[0]).square().sum().backward()
+        see.step()  # between backward and step
+        opt.step()
+    assert [("update" in look.layers["0"]) for look in see.looks] == [False, True]
+
+
+def test_a_watch_goes_on_where_another_was_interrupted() -> None:
+    model = network(dropout=False)
+    first = watch(model, every=1)
+    trained(model, 3, first, lr=10.0)
+    assert first.events
+    second = watch(model, every=1)
+    second.go_on(first.steps, first.looks, first.events)
+    trained(model, 2, second, lr=10.0)
+    assert [look.step for look in second.looks] == [1, 2, 3, 4, 5]
+    seen = [(e.kind, e.where, e.what) for e in second.events]
+    assert len(seen) == len(set(seen))
 
 
 def test_looks_stay_bounded_and_even_however_long_the_training() -> None:

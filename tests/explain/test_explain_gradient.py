@@ -14,7 +14,9 @@ import chainrule as cr
 import chainrule.nn.functional as F
 from chainrule import nn, optim
 from chainrule.errors import ArgumentError, GraphError, UnsupportedError
+from chainrule.explain.differentials import _checked
 from chainrule.notation.conventions import PRESETS
+from chainrule.notation.words import words
 
 F64 = cr.float64
 
@@ -406,3 +408,22 @@ def test_the_gradient_of_a_long_recurrence_is_named_and_not_written_out(kind: st
     assert "/∂weight_hh_l0)ᵀ (∂ℓ/∂v" in text, "the transposed Jacobian matrix times what comes from above"
     loss.backward()
     np.testing.assert_allclose(e["dell/dweight_hh_l0"].value, model.weight_hh_l0.grad.numpy(), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_kink_of_the_loss_is_said_and_no_mistake(seed: int) -> None:
+    """After ReLU many elements of a pooling window are equally 0, where the maximum has no derivative."""
+    cr.manual_seed(seed)
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(8, 2))
+    loss = F.mse_loss(model(cr.randn(1, 1, 6, 6)), cr.randn(1, 2))
+    text = str(cr.explain.gradient(loss, wrt=model[0].weight, level="differential"))
+    assert ("has a kink here" in " ".join(text.split())) == (seed in (0, 2))
+
+
+def test_a_derivation_that_does_not_hold_raises_also_at_a_kink() -> None:
+    said = words("en")
+    with pytest.raises(GraphError, match="does not hold"):
+        _checked(said, "a", [1.0, 2.0], (0.5, 3.0))
+    with pytest.raises(GraphError, match="does not hold"):
+        _checked(said, "a", [2.0, 2.0], (1.0, 1.0 + 1e-6))
+    assert _checked(said, "a", [2.0, 2.0], (1.0, 3.0)) != _checked(said, "a", [2.0, 2.0], (2.0, 2.0))

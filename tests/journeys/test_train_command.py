@@ -122,7 +122,7 @@ def test_a_run_folder_holds_everything_and_other_programs_read_it(
     records = [json.loads(text) for text in (run / "metrics.jsonl").read_text().splitlines()]
     assert records == result["history"] == json.loads((run / "result.json").read_text())["history"]
     assert set(records[0]) == {
-        "epoch", "train_loss", "lr", "seconds", "gradient_norms", "validation_loss", "validation",
+        "epoch", "train_loss", "lr", "seconds", "gradient_norms", "validation_loss", "validation", "watch",
     }  # fmt: skip
     assert set(records[0]["gradient_norms"]) == {"0", "2"}
     page = (run / "report.html").read_text()

@@ -57,11 +57,12 @@ class InterruptAt(Callback):
 
 
 def comparable(folder: Path) -> dict[str, Any]:
-    """What a run left behind, without times and its own name."""
+    """What a run left behind, without its own name, times, and which steps a watch looked at, as time allowed."""
     result = json.loads((folder / "result.json").read_text())
     metrics = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    for record in [*metrics, *result["history"], result]:
-        del record["seconds"]
+    for record in [*metrics, *result["history"]]:
+        del record["seconds"], record["watch"]
+    del result["seconds"]
     del result["run"]
     return {"result": result, "metrics": metrics, "model": (folder / "model.safetensors").read_bytes()}
 

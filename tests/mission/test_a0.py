@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 import chainrule as cr
+import chainrule.nn.functional as F
+from chainrule import nn, optim
 from chainrule.tensor.backward import grad
 from chainrule.tensor.dispatch import GATES
 
@@ -40,6 +44,25 @@ def test_a0_1_the_forward_pass_is_a_pipeline_of_linear_and_nonlinear_maps() -> N
     assert not steps["y"].requires_grad  # prediction keeps no graph
 
 
+@pytest.mark.parametrize(("last", "serves"), [(nn.Softmax(dim=1), "classes"), (nn.Identity(), "values")])
+def test_a0_1_a_module_is_the_same_pipeline_and_trace_shows_each_stage(last: nn.Module, serves: str) -> None:
+    cr.manual_seed(2)
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2), last).double()
+    x = cr.randn(5, 3, dtype=F64)
+    found = cr.explain.trace(model, x)
+    by_hand = x.numpy()
+    for number, layer in ((1, model[0]), (2, model[2])):
+        by_hand = by_hand @ layer.weight.detach().numpy().T + layer.bias.detach().numpy()
+        np.testing.assert_allclose(found.z[number].detach().numpy(), by_hand, 1e-12)
+        by_hand = np.maximum(by_hand, 0) if number == 1 else by_hand
+    if serves == "classes":
+        shares = found.output.detach().numpy()
+        np.testing.assert_allclose(shares.sum(1), 1, 1e-12)
+        assert (shares.argmax(1) == by_hand.argmax(1)).all()
+    else:
+        np.testing.assert_allclose(found.output.detach().numpy(), by_hand, 1e-12)
+
+
 def test_a0_2_shapes_of_an_n_m_p_network_on_column_vectors() -> None:
     n, m, p = 3, 4, 2
     w, x = net(n, m, p), column(0.5, -1.0, 2.0)
@@ -59,6 +82,20 @@ def test_a0_3_the_four_activations() -> None:
     assert (z * 1).tolist() == z.tolist()
 
 
+@pytest.mark.parametrize(
+    ("module", "function"),
+    [
+        (nn.ReLU(), lambda z: np.maximum(z, 0)),
+        (nn.Sigmoid(), lambda z: 1 / (1 + np.exp(-z))),
+        (nn.Softmax(dim=1), lambda z: np.exp(z) / np.exp(z).sum(1, keepdims=True)),
+        (nn.Identity(), lambda z: z),
+    ],
+)
+def test_a0_3_the_four_activations_as_modules(module: nn.Module, function: Any) -> None:
+    z = cr.tensor([[-2.0, 0.0, 3.0], [1.0, -0.5, 0.25]], dtype=F64)
+    np.testing.assert_allclose(module(z).numpy(), function(z.numpy()), 1e-14)
+
+
 def test_a0_4_the_three_losses() -> None:
     predicted = cr.tensor([0.2, 0.9, 0.4], dtype=F64)
     target = cr.tensor([0.0, 1.0, 1.0], dtype=F64)
@@ -71,6 +108,37 @@ def test_a0_4_the_three_losses() -> None:
     assert cross_entropy.item() == pytest.approx(-(one_hot * logits.softmax(1).log()).sum().item(), abs=1e-15)
     binary = -(target * predicted.log() + (1 - target) * (1 - predicted).log()).mean()
     assert binary.item() == pytest.approx(-np.mean(np.log([0.8, 0.9, 0.4])), abs=1e-15)
+
+
+def test_a0_4_the_three_losses_as_modules_with_their_activations() -> None:
+    y, t = np.array([[0.2, 0.9, 0.4]]), np.array([[0.0, 1.0, 1.0]])
+    assert nn.MSELoss()(cr.tensor(y), cr.tensor(t)).item() == pytest.approx(0.41 / 3, abs=1e-15)
+    logits = np.log(y / y.sum())  # their softmax is y, scaled to sum to 1
+    cross = nn.CrossEntropyLoss()
+    assert cross(cr.tensor(logits), cr.tensor([1])).item() == pytest.approx(-np.log(0.9 / 1.5), abs=1e-15)
+    assert cross(cr.tensor(logits), cr.tensor([[0.0, 1.0, 0.0]], dtype=F64)).item() == pytest.approx(-np.log(0.6))
+    by_hand = -np.mean(np.log([0.8, 0.9, 0.4]))
+    assert nn.BCELoss()(cr.tensor(y), cr.tensor(t)).item() == pytest.approx(by_hand, abs=1e-15)
+    scores = np.log(y / (1 - y))  # their sigmoid is y
+    assert nn.BCEWithLogitsLoss()(cr.tensor(scores), cr.tensor(t)).item() == pytest.approx(by_hand, abs=1e-14)
+
+
+def test_a0_4_explain_says_what_each_loss_is_and_starts_with() -> None:
+    z = cr.tensor([[0.3, -0.4]], dtype=F64, requires_grad=True)
+    t = cr.tensor([[1.0, 0.0]], dtype=F64)
+
+    def explained(loss: cr.Tensor) -> Any:
+        return cr.explain.gradient(loss, z, level="matrix", convention="article0")
+
+    mse = explained(F.mse_loss(z * 1.0, t))
+    assert "1/2 ∑ (" in str(mse)  # 1/n of the two elements
+    cross = explained(F.cross_entropy(z * 1.0, cr.tensor([0])))
+    assert "softmax" in cross.steps[-1].formula
+    softmax = np.exp(z.detach().numpy()) / np.exp(z.detach().numpy()).sum()
+    np.testing.assert_allclose(np.ravel(cross.steps[-1].value), np.ravel(softmax - t.numpy()), 1e-12)
+    binary = explained(F.binary_cross_entropy(z.sigmoid(), t))
+    sigmoid = 1 / (1 + np.exp(-z.detach().numpy()))
+    np.testing.assert_allclose(np.ravel(binary.steps[-1].value), np.ravel(sigmoid - t.numpy()) / 2, 1e-12)
 
 
 def test_a0_5_the_chain_rule_of_both_layers_equals_the_engine() -> None:
@@ -106,17 +174,29 @@ def test_a0_6_the_slopes_of_the_activations_and_relu_at_zero() -> None:
     assert z.grad.tolist() == [0.0, 0.0, 1.0]  # fixed to 0 at zero
 
 
+@pytest.mark.parametrize(
+    ("module", "slopes"),
+    [(nn.Identity(), [1, 1, 1]), (nn.ReLU(), [0, 0, 1]), (nn.Sigmoid(), [0.149146, 0.25, 0.104994])],
+)
+def test_a0_6_the_slopes_of_the_modules(module: nn.Module, slopes: list[float]) -> None:
+    z = cr.tensor([-1.5, 0.0, 2.0], dtype=F64, requires_grad=True)
+    module(z).sum().backward()
+    np.testing.assert_allclose(z.grad.numpy(), slopes, atol=5e-7)
+    e = cr.explain.gradient(module(z * 1.0).sum(), z, level="matrix")
+    np.testing.assert_allclose(np.ravel(e.steps[-1].value), slopes, atol=5e-7)
+
+
 def descend(alpha: float, steps: int = 60, start: float = 4.0) -> list[float]:
     """The losses of gradient descent on (theta - 1)^2, whose slope is 2 (theta - 1)."""
     theta = cr.tensor(start, dtype=F64, requires_grad=True)
+    optimizer = optim.SGD([theta], lr=alpha)
     losses = []
     for _ in range(steps):
+        optimizer.zero_grad()
         loss = (theta - 1).square()
         losses.append(loss.item())
         loss.backward()
-        with cr.no_grad():
-            theta -= alpha * theta.grad
-        theta.grad = None
+        optimizer.step()
     return losses
 
 
@@ -126,6 +206,17 @@ def test_a0_7_the_learning_rate_converges_diverges_or_crawls() -> None:
     assert too_large[-1] > 1e8 > too_large[0]
     crawling = descend(1e-4)
     assert 0.97 * crawling[0] < crawling[-1] < crawling[0]
+
+
+def test_a0_7_the_rule_is_what_sgd_does_and_what_explain_writes() -> None:
+    theta = cr.tensor([4.0, -1.0], dtype=F64, requires_grad=True)
+    optimizer = optim.SGD([theta], lr=0.2)
+    (theta - 1).square().sum().backward()
+    e = cr.explain.update(optimizer, theta, convention="article0", names={"w": theta})
+    assert e["w_new"].formula == "w_new = w − η (∂L/∂w)"
+    np.testing.assert_allclose(np.ravel(e["w_new"].value), [4 - 0.2 * 6, -1 + 0.2 * 4], 1e-14)
+    optimizer.step()
+    np.testing.assert_allclose(theta.detach().numpy(), np.ravel(e["w_new"].value), 1e-14)
 
 
 def test_a0_7_a_local_minimum_is_not_the_global_one() -> None:
@@ -177,7 +268,7 @@ def test_a0_8_one_random_sample_per_step_reaches_the_minimum_and_oscillates() ->
 # ---- errors to know ------------------------------------------------------------------------------------------------
 
 
-def test_a0_error_the_derivative_of_the_mean_squared_error_is_one_number_per_element() -> None:
+def test_a0_e1_the_derivative_of_the_mean_squared_error_is_one_number_per_element() -> None:
     predicted = cr.tensor([0.2, 0.9, 0.4], dtype=F64, requires_grad=True)
     target = cr.tensor([0.0, 1.0, 1.0], dtype=F64)
     (predicted - target).square().mean().backward()
@@ -187,14 +278,31 @@ def test_a0_error_the_derivative_of_the_mean_squared_error_is_one_number_per_ele
     assert predicted.grad.sum().item() == pytest.approx(printed, abs=1e-15)  # the sum of what it should list
 
 
-def test_a0_error_the_slope_of_the_sigmoid_is_never_above_a_quarter() -> None:
+def test_a0_4_and_a0_e1_the_losses_as_modules_have_a_derivative_for_each_element() -> None:
+    t = cr.tensor([0.0, 1.0, 1.0], dtype=F64)
+    start = {nn.MSELoss(): [0.2, 0.9, 0.4], nn.BCELoss(): [0.2, 0.9, 0.4], nn.BCEWithLogitsLoss(): [-1.0, 2.0, 0.5]}
+    found = []
+    for loss, numbers in start.items():
+        y = cr.tensor(numbers, dtype=F64, requires_grad=True)
+        loss(y, t).backward()
+        found.append(y.grad.numpy())
+    np.testing.assert_allclose(found[0], [0.13333, -0.06667, -0.4], atol=5e-6)
+    np.testing.assert_allclose(found[1], [1 / 0.8 / 3, -1 / 0.9 / 3, -1 / 0.4 / 3], 1e-9)
+    np.testing.assert_allclose(found[2], (1 / (1 + np.exp([1.0, -2.0, -0.5])) - t.numpy()) / 3, 1e-12)
+    scores = cr.tensor([[2.0, 1.0, 0.1]], dtype=F64, requires_grad=True)
+    nn.CrossEntropyLoss()(scores, cr.tensor([0])).backward()
+    softmax = np.exp(scores.detach().numpy()) / np.exp(scores.detach().numpy()).sum()
+    np.testing.assert_allclose(scores.grad.numpy(), softmax - [[1.0, 0.0, 0.0]], 1e-12)
+
+
+def test_a0_e2_the_slope_of_the_sigmoid_is_never_above_a_quarter() -> None:
     z = cr.linspace(-50, 50, 10001, dtype=F64).requires_grad_()
     z.sigmoid().sum().backward()
     assert z.grad.max().item() == 0.25
     assert z[z.grad.argmax()].item() == pytest.approx(0.0, abs=1e-12)
 
 
-def test_a0_error_the_gradient_of_a_weight_is_an_outer_product() -> None:
+def test_a0_e4_the_gradient_of_a_weight_is_an_outer_product() -> None:
     w, x = net(3, 4, 2), column(0.5, -1.0, 2.0)
     steps = forward(w, x)
     steps["z2"].retain_grad()
@@ -204,7 +312,7 @@ def test_a0_error_the_gradient_of_a_weight_is_an_outer_product() -> None:
     assert tuple(a1.shape) != tuple(w["W2"].grad.shape)  # a_1 alone has another shape
 
 
-def test_a0_error_softmax_does_not_act_elementwise() -> None:
+def test_a0_e5_softmax_does_not_act_elementwise() -> None:
     z = cr.tensor([1.0, 2.0], dtype=F64)
     changed = cr.tensor([1.0, 5.0], dtype=F64)
     assert z.softmax(0)[0].item() != pytest.approx(changed.softmax(0)[0].item(), abs=0.1)

@@ -155,28 +155,28 @@ def test_a1_10_the_gradient_of_a_convolution_is_one_with_the_rotated_kernel() ->
 # ---- errors to know ------------------------------------------------------------------------------------------------
 
 
-def test_a1_error_da_by_da_is_one_and_da_by_dz_is_the_slope() -> None:
+def test_a1_e1_da_by_da_is_one_and_da_by_dz_is_the_slope() -> None:
     net = Net()
     by_itself = net.a[net.last].grad.numpy() * 1
     assert np.abs(by_itself - net.delta[net.last]).max() > 0.1
     np.testing.assert_allclose(by_itself * net.slope(net.last), net.delta[net.last], rtol=1e-12)
 
 
-def test_a1_error_swapping_the_factors_in_the_trace_makes_an_outer_product() -> None:
+def test_a1_e2_swapping_the_factors_in_the_trace_makes_an_outer_product() -> None:
     net = Net()
     error, da = net.a[net.last].detach().numpy() - net.y.numpy(), np.ones((SIZES[-1], 1))
     assert (error.T @ da).shape == (1, 1)
     assert (error @ da.T).shape == (SIZES[-1], SIZES[-1])
 
 
-def test_a1_error_the_derivatives_are_not_the_parameters() -> None:
+def test_a1_e3_the_derivatives_are_not_the_parameters() -> None:
     net = Net()
     outer = net.delta[3] @ net.a[2].detach().numpy().T
     assert outer.shape == tuple(net.W[3].shape)
     assert np.abs(outer - net.W[3].detach().numpy()).max() > 0.1
 
 
-def test_a1_error_without_the_transpose_layers_that_are_not_square_fail_and_square_ones_are_wrong() -> None:
+def test_a1_e4_without_the_transpose_layers_that_are_not_square_fail_and_square_ones_are_wrong() -> None:
     net = Net()
     with pytest.raises(RuntimeError, match="inner sizes differ"):
         net.W[3] @ cr.tensor(np.diag(net.slope(2)[:, 0])) @ cr.tensor(net.delta[3])

@@ -162,7 +162,7 @@ def test_a2_9_no_grad_stops_recording() -> None:
 # ---- errors to know ------------------------------------------------------------------------------------------------
 
 
-def test_a2_error_the_bias_of_the_next_layer_has_the_next_layers_width() -> None:
+def test_a2_e1_the_bias_of_the_next_layer_has_the_next_layers_width() -> None:
     _, biases = layers(3, 5, 2)
     assert [tuple(b.shape) for b in biases] == [(5, 1), (2, 1)]  # z^(l+1) = W^(l+1) a^(l) + b^(l+1)
     weights, _ = layers(3, 5, 2)
@@ -172,14 +172,14 @@ def test_a2_error_the_bias_of_the_next_layer_has_the_next_layers_width() -> None
         weights[1] @ a + biases[0]
 
 
-def test_a2_error_the_arguments_default_is_true_and_the_attributes_false() -> None:
+def test_a2_e2_the_arguments_default_is_true_and_the_attributes_false() -> None:
     import inspect
 
     assert inspect.signature(cr.Tensor.requires_grad_).parameters["requires_grad"].default is True
     assert cr.zeros(1).requires_grad is False
 
 
-def test_a2_error_saturation_is_not_the_only_cause_of_vanishing() -> None:
+def test_a2_e3_saturation_is_not_the_only_cause_of_vanishing() -> None:
     quarter = cr.tensor(0.25)
     assert (quarter**75).item() == 0.0  # float32
     assert (quarter.double() ** 75).item() > 0

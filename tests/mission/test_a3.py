@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 import chainrule as cr
+import chainrule.nn.functional as F
+from chainrule import nn, optim
 from chainrule.tensor.backward import grad
 
 F64 = cr.float64
@@ -129,7 +131,7 @@ def test_a3_7_at_a_minimum_the_gradients_go_to_zero_and_the_updates_stop() -> No
 # ---- errors to know ------------------------------------------------------------------------------------------------
 
 
-def test_a3_error_the_activation_in_place_of_its_slope_has_the_signature_1_over_1_minus_a() -> None:
+def test_a3_e1_the_activation_in_place_of_its_slope_has_the_signature_1_over_1_minus_a() -> None:
     net = Net()
     a = net.a2.detach().numpy()
     back = W3.T @ net.z3.grad.numpy()
@@ -138,7 +140,7 @@ def test_a3_error_the_activation_in_place_of_its_slope_has_the_signature_1_over_
     assert np.abs(wrong - right).max() > 0.01
 
 
-def test_a3_error_without_a_learning_rate_the_update_overshoots() -> None:
+def test_a3_e2_without_a_learning_rate_the_update_overshoots() -> None:
     def after(alpha: float) -> float:
         theta = cr.tensor(3.0, dtype=F64, requires_grad=True)
         for _ in range(20):
@@ -151,7 +153,28 @@ def test_a3_error_without_a_learning_rate_the_update_overshoots() -> None:
     assert after(1.0) > 1e6
 
 
-def test_a3_error_a_stationary_point_is_not_a_vanishing_gradient() -> None:
+def test_a3_e2_explain_writes_the_learning_rate_and_the_step_depends_on_it() -> None:
+    for rate in (0.1, 0.01):
+        w = cr.tensor(3.0, dtype=F64, requires_grad=True)
+        (2 * w.square()).backward()
+        e = cr.explain.update(optim.SGD([w], lr=rate), w, convention="article3")
+        assert e["w_new"].formula == "w_new = w − η ⋅ ∂C/∂w"
+        assert e["w_new"].value == pytest.approx(3 - rate * 12)
+        assert f"η = {rate} (lr)" in str(e)
+
+
+def test_a3_e2_a_step_of_the_whole_gradient_is_what_diagnose_finds() -> None:
+    cr.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 16), nn.Tanh(), nn.Linear(16, 1))
+    batch = cr.randn(32, 4), 3 * cr.randn(32, 1)
+    causes = {}
+    for rate in (1.0, 0.01):  # without a learning rate the step is 1.0 times the gradient
+        found = cr.diagnose.gradients(model, F.mse_loss, batch, optimizer=optim.SGD(model.parameters(), lr=rate))
+        causes[rate] = [finding.cause for finding in found.findings]
+    assert causes == {1.0: ["learning rate"], 0.01: []}
+
+
+def test_a3_e4_a_stationary_point_is_not_a_vanishing_gradient() -> None:
     at_minimum = cr.tensor(1.0, dtype=F64, requires_grad=True)
     (at_minimum - 1).square().backward()
     far_away = cr.tensor(-30.0, dtype=F64, requires_grad=True)

@@ -8,6 +8,8 @@ from itertools import pairwise
 import pytest
 
 import chainrule as cr
+import chainrule.nn.functional as F
+from chainrule import nn, optim
 
 F64 = cr.float64
 ETA, TARGET = 0.01, 0.8
@@ -125,7 +127,7 @@ def test_a4_5_in_100_layers_the_factors_multiply(factor: float, after_100: float
 # ---- errors to know ------------------------------------------------------------------------------------------------
 
 
-def test_a4_error_truncating_and_products_of_rounded_factors_are_not_exact() -> None:
+def test_a4_e1_truncating_and_products_of_rounded_factors_are_not_exact() -> None:
     e = Example()
     assert round(e.w.grad.item(), 3) == -0.028  # -0.027 is truncated
     of_rounded = -0.226 * 0.244 * 0.5
@@ -133,7 +135,7 @@ def test_a4_error_truncating_and_products_of_rounded_factors_are_not_exact() -> 
     assert of_rounded != pytest.approx(e.w.grad.item(), abs=1e-6)
 
 
-def test_a4_error_the_bias_has_a_gradient_and_is_updated() -> None:
+def test_a4_e2_the_bias_has_a_gradient_and_is_updated() -> None:
     e = Example()
     assert e.b.grad.item() == pytest.approx(2 * e.w.grad.item(), rel=1e-15)  # dz/db = 1, dz/dw = 0.5
     assert e.new_b.item() > e.b.item()
@@ -142,7 +144,28 @@ def test_a4_error_the_bias_has_a_gradient_and_is_updated() -> None:
     assert with_bias.item() < without.item() < e.loss.item()
 
 
-def test_a4_error_an_exploding_gradient_is_correct_and_badly_scaled() -> None:
+def test_a4_e2_an_optimiser_steps_the_bias_and_explain_shows_both_steps() -> None:
+    e = Example()
+    optimizer = optim.SGD([e.w, e.b], lr=ETA)
+    shown = {name: cr.explain.update(optimizer, p, names={name: p}) for name, p in (("w", e.w), ("b", e.b))}
+    optimizer.step()
+    assert e.b.item() == pytest.approx(EXACT["new b"], abs=1e-15)
+    assert shown["w"]["w_new"].value == pytest.approx(EXACT["new w"], abs=1e-15)
+    assert shown["b"]["b_new"].value == pytest.approx(EXACT["new b"], abs=1e-15)
+
+
+def test_a4_e2_a_bias_that_the_loss_does_not_reach_is_diagnosed() -> None:
+    class Detached(nn.Linear):
+        def forward(self, x: cr.Tensor) -> cr.Tensor:
+            return F.linear(x, self.weight, self.bias.detach())
+
+    cr.manual_seed(0)
+    model = nn.Sequential(Detached(3, 4), nn.Tanh(), nn.Linear(4, 1))
+    found = cr.diagnose.gradients(model, F.mse_loss, (cr.randn(16, 3), cr.randn(16, 1)))
+    assert [(f.cause, f.where) for f in found.findings] == [("detached parameters", "0.bias")]
+
+
+def test_a4_e3_an_exploding_gradient_is_correct_and_badly_scaled() -> None:
     x = cr.tensor(1e-12, dtype=F64, requires_grad=True)
     y = x
     for _ in range(100):

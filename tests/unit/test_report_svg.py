@@ -161,7 +161,7 @@ def test_a_picture_has_an_accessible_name_a_description_and_a_view_box():
     root = parsed(chart_of([2.0, 1.0]))
     assert root.get("role") == "img"
     assert root.get("aria-label") == root.find(f"{NAMESPACE}title").text == "Title"
-    assert root.find(f"{NAMESPACE}desc").text == "loss over epoch: series 0 ends at 1.000."
+    assert root.find(f"{NAMESPACE}desc").text == "loss / epoch: series 0 → 1.000"
     assert root.get("viewBox").startswith("0 0 480 ")
     assert root.get("width") is None
 

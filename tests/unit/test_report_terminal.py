@@ -1,6 +1,7 @@
 """The same document in the terminal: width, colour, letters on lines, and consoles without Unicode."""
 
 import math
+import re
 from io import BytesIO, StringIO, TextIOWrapper
 
 import pytest
@@ -11,6 +12,7 @@ from rich.console import Console
 
 from chainrule.report import (
     Bars,
+    Code,
     Document,
     Facts,
     Figure,
@@ -20,6 +22,9 @@ from chainrule.report import (
     Series,
     Table,
     print_document,
+    to_html,
+    to_latex,
+    to_markdown,
     to_text,
 )
 from chainrule.report.canvas import Canvas
@@ -170,3 +175,18 @@ def test_a_canvas_draws_in_braille_dots():
     canvas.connect(line, (0, 3), (3, 0))
     assert list(canvas.rows_of_cells("a", braille=True)) == [[("⡠", 0), ("⠊", 0)]]
     assert list(canvas.rows_of_cells("a", braille=False)) == [[("a", 0), ("a", 0)]]
+
+
+def test_words_in_a_table_do_not_break_where_another_column_can_wrap():
+    table = Table(["name", "a long heading of words", "value"], [["two words", "x", "1.23456×10⁻¹⁴"]] * 2)
+    lines = to_text(Document("t", "", [table]), 34).splitlines()
+    assert all(len(line) <= 34 for line in lines)
+    assert sum("1.23456×10⁻¹⁴" in line for line in lines) == 2
+    assert any("heading" in line for line in lines)
+
+
+@pytest.mark.parametrize("render", [to_text, to_html, to_markdown, to_latex])
+def test_lines_of_a_program_keep_their_indentation(render):
+    printed = render(Document("t", "", [Code("for x in y:\n    x < 1", "The change")]))
+    assert "The change" in printed
+    assert re.search(r"for x in y:\n *    x (<|&lt;) 1", printed)

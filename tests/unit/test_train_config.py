@@ -19,7 +19,7 @@ def test_the_defaults_are_these() -> None:
     assert settled(Request("digits")) == Settings(
         layers=(256, 128), activation="relu", loss="cross_entropy", optimizer="adam", lr=0.003, momentum=None,
         weight_decay=0.0, schedule="cosine", epochs=44, batch_size=32, seed=0, validation=0.1, early_stopping=None,
-        compile=True,
+        compile=True, watch=0.01,
     )  # fmt: skip
 
 

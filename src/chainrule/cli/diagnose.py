@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
 from chainrule.errors import UsageError
@@ -31,6 +32,7 @@ Exit status: 0 healthy, 1 a finding (with --fail-on: one of those), 2 it could n
 HEALTHY, FOUND = 0, 1
 BATCHES = 4
 """How many batches are measured by default: the spread over them shows what is chance."""
+NARROWEST, WIDEST, LINES = 40, 120, 24
 
 
 def add_to(verbs: Any) -> None:
@@ -63,9 +65,7 @@ def run(args: argparse.Namespace) -> int:
     if args.steps < 0 or (args.steps and not args.tries):
         raise UsageError("--steps K is for --try: how many steps each remedy trains", got=[f"--steps  {args.steps}"])
     from chainrule.diagnose import report
-    from chainrule.diagnose.activations import activations
     from chainrule.diagnose.diagnosis import gradients
-    from chainrule.diagnose.preflight import preflight
     from chainrule.diagnose.remedies import remedies
 
     prepared = prepared_for(args.what, args.arguments)
@@ -79,19 +79,12 @@ def run(args: argparse.Namespace) -> int:
     if args.html is not None:
         from chainrule.train.files import write_text
 
-        inputs = batches[0][0]
-        page = report.html(
-            diagnosis,
-            lang=args.lang,
-            preflight=preflight(prepared.model, inputs),
-            activations=activations(prepared.model, inputs),
-            trials=trials,
-        )
-        write_text(Path(args.html), page)
+        write_text(Path(args.html), diagnosis.to_html(lang=args.lang, trials=trials))
     if args.json:
         print(json.dumps({"what": args.what, **report.to_dict(diagnosis, trials)}, ensure_ascii=False))
     else:
-        sys.stdout.write(report.text(diagnosis, args.lang, trials))
+        width = get_terminal_size((report.WIDTH, LINES)).columns
+        sys.stdout.write(diagnosis.to_text(args.lang, width=max(NARROWEST, min(width, WIDEST)), trials=trials))
     return status(sorted({one.cause for one in diagnosis.findings}), args.fail_on)
 
 

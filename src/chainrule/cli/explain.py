@@ -8,12 +8,16 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from chainrule.cli.screen import width, write
 from chainrule.errors import UsageError
 
 if TYPE_CHECKING:
     import numpy as np
 
     from chainrule.explain.explanation import Explanation
+
+WIDEST = 120
+"""Lines are no longer than this, however wide the terminal is."""
 
 DESCRIPTION = """\
 Prints the derivation of a gradient, with its numbers put in.
@@ -51,6 +55,7 @@ def add_to(verbs: Any) -> None:
         "--convention", default="article1", metavar="NAME", help="article0 ... article4, nielsen, pytorch"
     )
     parser.add_argument("--lang", choices=("en", "zh"), default="en", help="the language of the prose")
+    parser.add_argument("--within", metavar="MODULE", help="the steps of one module, where the report closes it")
     parser.add_argument("--full", action="store_true", help="nothing folded or left out")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--html", nargs="?", const="-", metavar="FILE", help="as an HTML page")
@@ -61,12 +66,14 @@ def add_to(verbs: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Derives, and prints."""
-    is_run = Path(args.what).is_dir() if len(args.what) < 1000 and "\n" not in args.what else False
+    is_run = 0 < len(args.what) < 1000 and "\n" not in args.what and Path(args.what).is_dir()
     if not is_run and "=" not in args.what:
         raise UsageError(
             f"explain: '{args.what}' is neither a run folder nor a program", mend='A program: "z = w*x; L = z**2".'
         )
     found = of_run(args) if is_run else of_text(args)
+    if args.within is not None:
+        found = found.within(args.within)
     show(found, args)
     return 0
 
@@ -84,7 +91,7 @@ def show(found: Explanation, args: argparse.Namespace) -> None:
     elif args.json:
         print(found.to_json())
     else:
-        print(found.to_text())
+        write(found.to_text(width(WIDEST)) + "\n")
 
 
 # ---- a program --------------------------------------------------------------------------------------------------
@@ -127,6 +134,8 @@ def values_of(text: str) -> dict[str, np.ndarray[Any, Any]]:
             array = np.array(json.loads(value), np.float64)
         except (ValueError, TypeError, RecursionError):
             raise UsageError(f"--at: the value of '{name}' is no number and no list of numbers: '{value}'") from None
+        if not np.isfinite(array).all():
+            raise UsageError(f"--at: the value of '{name}' is not finite: '{value}'")
         if array.ndim > 2 or array.size == 0:
             raise UsageError(f"--at: '{name}' is a number, a column or a matrix, not of shape {array.shape}")
         found[name] = array.reshape(-1, 1) if array.ndim == 1 else array

@@ -78,6 +78,8 @@ def _add_training_options(group: Any) -> None:
                        help="stop after so many epochs without a lower validation loss")  # fmt: skip
     group.add_argument("--no-compile", action="store_const", const=False, dest="compile",
                        help="run the model's Python code at every step, not a program compiled from it")  # fmt: skip
+    group.add_argument("--watch", type=float, metavar="F",
+                       help="share of the time for looking at each layer (0.01); 0 for none")  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
@@ -138,7 +140,7 @@ def _check_resume_alone(args: argparse.Namespace) -> None:
 REQUEST_OPTIONS = (
     "target", "task", "arguments", "data_folder", "test_fraction", "validation", "layers", "activation", "loss",
     "optimizer", "lr", "momentum", "weight_decay", "schedule", "epochs", "batch_size", "seed", "early_stopping",
-    "compile",
+    "compile", "watch",
 )  # fmt: skip
 """The options that become the Request, each under the name of its field."""
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from chainrule.cli.screen import in_colour, width, write
 from chainrule.errors import ChainruleError, UsageError
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     if not files:
         raise UsageError("verify: no file to check", mend="Give a FILE, or --example article3.")
     rubric = Rubric() if args.rubric is None else Rubric.read(Path(args.rubric))
-    return max([_checked(file, args, rubric) for file in files])
+    return max([_checked(file, args, rubric, more=file != files[-1]) for file in files])
 
 
 def found(names: list[str]) -> Iterator[Path]:
@@ -103,7 +104,7 @@ def written_examples(name: str | None) -> list[Path]:
     return [Path(one) for one in chosen]
 
 
-def _checked(file: Path, args: argparse.Namespace, rubric: Any) -> int:
+def _checked(file: Path, args: argparse.Namespace, rubric: Any, *, more: bool) -> int:
     """Checks one file and prints what was found; what cannot be read does not keep the others from being checked."""
     from chainrule.verify.claims import derivation
 
@@ -112,7 +113,7 @@ def _checked(file: Path, args: argparse.Namespace, rubric: Any) -> int:
     except (ChainruleError, OSError) as error:
         _refused(file, error, args)
         return UNDECIDED
-    _print(result, args, rubric)
+    _print(result, args, rubric, more=more)
     if not result.decided:
         return UNDECIDED
     return RIGHT if result.ok else WRONG
@@ -136,14 +137,14 @@ def _said(file: Path, error: Exception) -> str:
     return text if text.startswith(str(file)) else f"{file}: {text}"
 
 
-def _print(result: DerivationResult, args: argparse.Namespace, rubric: Any) -> None:
+def _print(result: DerivationResult, args: argparse.Namespace, rubric: Any, *, more: bool) -> None:
     from chainrule.verify.grade import graded
-    from chainrule.verify.report import printed
+    from chainrule.verify.report import WIDTH, printed
 
     if args.grade:
         grade = graded(result, rubric, args.lang)
-        print(json.dumps(grade.as_data(), ensure_ascii=False) if args.json else grade.printed(args.lang))
+        write((json.dumps(grade.as_data(), ensure_ascii=False) if args.json else grade.printed(args.lang)) + "\n")
     elif args.json:
         print(json.dumps(result.as_data(), ensure_ascii=False))
     else:
-        print(printed(result, args.lang))
+        write(printed(result, args.lang, width(WIDTH), colour=in_colour()) + ("\n\n" if more else "\n"))

@@ -7,7 +7,7 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from math import sqrt
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from chainrule.diagnose.findings import Finding, find
 from chainrule.diagnose.ledger import Ledger, ledger, mean_ledger
 from chainrule.diagnose.measure import Statistics, average, measure, rms
 from chainrule.diagnose.origin import Origin, origin
+from chainrule.diagnose.preflight import Prediction, predicted
 from chainrule.diagnose.run import LossFunction, Run, batches_of, check_model, run, tensors_in, untouched_generators
 from chainrule.diagnose.spine import places, spine
 from chainrule.diagnose.unrolled import unrolled
@@ -24,6 +25,9 @@ from chainrule.nn.module import Module
 from chainrule.optim.optimizer import Optimizer
 from chainrule.tensor.graph import Array
 from chainrule.tensor.tensor import wrap
+
+if TYPE_CHECKING:
+    from chainrule.diagnose.remedies import Trials
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,7 @@ class Diagnosis:
         inputs, outputs, targets: the tensors of floats that go into the model, come out, and are compared with.
         origins: for each batch where a number first was not finite; None where all are.
         optimizer: its name; None if the learning rate was not judged.
+        predictions: what theory expects of each row if its weights are random, of the first batch; () if unknown.
         findings: what follows.
     """
 
@@ -76,6 +81,7 @@ class Diagnosis:
     targets: tuple[Statistics, ...]
     origins: tuple[Origin | None, ...]
     optimizer: str | None = None
+    predictions: tuple[Prediction, ...] = ()
     findings: tuple[Finding, ...] = ()
 
     @property
@@ -88,17 +94,26 @@ class Diagnosis:
         """The most important finding; None for a healthy network."""
         return self.findings[0] if self.findings else None
 
-    def to_html(self, path: str | Path | None = None, lang: str = "en") -> str:
-        """The report as one HTML file, written to `path` if that is given; `lang` is en or zh."""
-        return report.html(self, path, lang)
+    def to_html(self, path: str | Path | None = None, lang: str = "en", *, trials: Trials | None = None) -> str:
+        """The report as one HTML file that needs nothing else.
 
-    def to_json(self) -> str:
-        """All that was found, as JSON."""
-        return report.as_json(self)
+        Args:
+            path: where to write it, as UTF-8; nowhere by default.
+            lang: "en" or "zh".
+            trials: what `remedies` tried, to be shown with it.
 
-    def to_text(self, lang: str = "en") -> str:
-        """The report for a terminal, under 60 lines; `lang` is en or zh."""
-        return report.text(self, lang)
+        Raises:
+            ArgumentError: for another language.
+        """
+        return report.html(self, path, lang, trials=trials)
+
+    def to_json(self, *, trials: Trials | None = None) -> str:
+        """All that was found, as JSON, with what `remedies` tried."""
+        return report.as_json(self, trials)
+
+    def to_text(self, lang: str = "en", *, width: int = 100, trials: Trials | None = None) -> str:
+        """The report for a terminal of so many columns, under 60 lines; `lang` and `trials` as for `to_html`."""
+        return report.text(self, lang, width=width, trials=trials)
 
     def __str__(self) -> str:
         return self.to_text()
@@ -147,6 +162,7 @@ def gradients(model: Module, loss_fn: LossFunction, batches: Any, optimizer: Opt
     ledgers: list[Ledger] = []
     seen: list[_Seen] = []
     route: tuple[int, ...] | None = None
+    expected: tuple[Prediction, ...] = ()
     with untouched_generators(*_owners(batches)):
         for batch in batches_of(batches):
             one = run(model, loss_fn, batch)
@@ -154,6 +170,7 @@ def gradients(model: Module, loss_fn: LossFunction, batches: Any, optimizer: Opt
             along = spine(graph, route)
             route = places(along)
             ledgers.append(ledger(one, graph, along))
+            expected = expected or predicted(along, ledgers[0])
             seen.append(_seen(one, origin(one, graph), _updates(model, optimizer, one)))
     parameters = _over_batches([one.parameters for one in seen])
     diagnosis = Diagnosis(
@@ -165,6 +182,7 @@ def gradients(model: Module, loss_fn: LossFunction, batches: Any, optimizer: Opt
         targets=_columns([one.targets for one in seen]),
         origins=tuple([one.origin for one in seen]),
         optimizer=None if optimizer is None else type(optimizer).__name__,
+        predictions=expected,
     )
     return replace(diagnosis, findings=find(diagnosis))
 

@@ -1,15 +1,17 @@
 """Findings: what a diagnosis concludes, each with its mechanism, its place, its evidence and its share.
 
 The detectors stand in `causes/`, one file for each kind. Here they are asked in turn, and their answers put in order:
-what makes the others meaningless first (numbers that are not finite), then by share and confidence.
+what makes the others meaningless first (numbers that are not finite), causes before what follows from them.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from chainrule.diagnose.causes import gain, nonfinite, parameters, scale, stationary, symmetry, units
+from chainrule.diagnose.causes.confidence import confidence
 from chainrule.diagnose.causes.finding import Finding
 
 if TYPE_CHECKING:
@@ -56,6 +58,10 @@ def verdict(diagnosis: Diagnosis) -> Verdict:
 
 def find(diagnosis: Diagnosis) -> tuple[Finding, ...]:
     """All findings of a diagnosis, the most important first; () for a healthy network."""
+    return tuple([replace(one, confidence=confidence(one)) for one in _found(diagnosis)])
+
+
+def _found(diagnosis: Diagnosis) -> tuple[Finding, ...]:
     lost = nonfinite.find(diagnosis)
     if lost:  # other statistics are means over numbers that are none
         grown = gain.shared(diagnosis, (), (), ()) if gain.symptom(diagnosis) == "exploding" else []
@@ -71,5 +77,18 @@ def find(diagnosis: Diagnosis) -> tuple[Finding, ...]:
     rate = scale.learning_rate(diagnosis)
     if (shared or data) and not scale.is_the_rates_doing(diagnosis, rate):
         rate = ()  # steps follow the gradient: they are a consequence
-    ranked = sorted(shared, key=lambda one: (-(one.share or 0.0), -one.confidence))
-    return (*ranked, *data, *rate, *parameters.find(diagnosis))
+    return (*_in_order(shared, data), *rate, *parameters.find(diagnosis))
+
+
+def _in_order(shared: Sequence[Finding], data: Sequence[Finding]) -> list[Finding]:
+    """Causes before what follows from them: the data that saturate, saturation, then by share; other scales last.
+
+    Weights that saturate bounded units may well make the gradient grow: the units are what is wrong in the signal.
+    """
+    ranked = sorted(shared, key=lambda one: -(one.share or 0.0))
+    mechanisms = {one.mechanism for one in shared if one.cause == "saturated"}
+    if units.LARGE_INPUTS in mechanisms:
+        return sorted([*data, *ranked], key=lambda one: one.mechanism != units.LARGE_INPUTS)
+    if "large weights" in mechanisms:
+        ranked.sort(key=lambda one: one.cause != "saturated")
+    return [*ranked, *data]

@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from math import isfinite, log
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from chainrule.diagnose.diagnosis import Diagnosis, ParameterStatistics, _columns, _over_batches
 from chainrule.diagnose.findings import find
 from chainrule.diagnose.ledger import Cause, End, Ledger, Row, mean_ledger
-from chainrule.diagnose.measure import measure, rms
+from chainrule.diagnose.measure import measure, rms, steepness
 from chainrule.diagnose.origin import Origin
 from chainrule.diagnose.run import batches_of, call
 from chainrule.errors import ArgumentError, ArgumentTypeError, GraphError
@@ -353,12 +353,15 @@ def _ledger(run: _Run) -> Ledger:
     numbers = [c for c, _ in route if c.op is not None]
     size = _log(run.at_output)
     read = run.output if hasattr(run.output, "grad_fn") else _tensors(run.output)[0]
+    above = route[0][0]
     for one, moved in route:
         arrived = _log(one.received)
         if end is None and (arrived is None or size is None):
             g = one.received
             finite = g is None or bool(np.isfinite(g).all())
-            end = End(len(numbers) - len(rows), one.name, "zero" if finite else "non-finite", one.kind, one.name)
+            why: Literal["zero", "non-finite"] = "zero" if finite else "non-finite"
+            layer = numbers[len(rows)]
+            end = End(len(numbers) - len(rows), layer.name or layer.kind, why, above.kind, above.name, "")
         if end is None and arrived is not None and size is not None:
             _book(gains, "join" if moved else "other", arrived - size)
         if one.op is not None:
@@ -366,7 +369,7 @@ def _ledger(run: _Run) -> Ledger:
             gains, between, read = {}, [], one.source
         else:
             between.append(one)
-        size = _log(one.sent)
+        size, above = _log(one.sent), one
         if end is None and size is not None and arrived is not None:
             for cause, gain in _parts(one, size - arrived):
                 _book(gains, cause, gain)
@@ -415,6 +418,7 @@ def _row(
     uses = [c.number for c in run.calls if c.module is one.module]
     activation = next((c for c in reversed(between) if _cap(c)), None)
     slope = None if activation is None else _slopes(activation)
+    cap = None if activation is None else _cap(activation)
     z = _array(one.y)
     taps = int(np.prod(weight.shape[2:])) if weight.ndim > 2 else 1
     known = one.op in ("linear", "conv2d")
@@ -439,6 +443,7 @@ def _row(
         weight=measure(weight),
         dW=measure(np.zeros_like(weight) if grad is None else _array(grad)),
         slope=None if slope is None else measure(slope),
+        steepness=steepness(slope, cap) if slope is not None and cap else None,
         silent=silent,
         units=z.shape[axis] if z.ndim else 1,
         log_gains=dict(gains) if counted else {},

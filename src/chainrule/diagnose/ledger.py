@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from chainrule.diagnose.measure import Statistics, average, measure
+from chainrule.diagnose.measure import Statistics, average, measure, steepness
 from chainrule.diagnose.run import Run, tensors_in
 from chainrule.diagnose.spine import Crossing, Spine
 from chainrule.diagnose.unrolled import Graph, array_of, op_name, sent
@@ -56,6 +56,8 @@ class Row:
         delta: dL/dz.
         weight, dW: the weight, and this layer's share of its gradient: of a shared weight, what this use adds.
         slope: phi'(z) of the first activation after the layer; None if there is none that is capped.
+        steepness: of |phi'(z)| / sup |phi'| the share of the elements in each of 20 equal bins from 0 to 1; None as
+            `slope`.
         silent: the units (last axis, of images the channels) whose slope was 0 at every place of the batch.
         units: how many units there are.
         log_gains: the change of log rms(delta) from the layer above to this one, by cause; causes left out are 0.
@@ -76,6 +78,7 @@ class Row:
     weight: Statistics
     dW: Statistics
     slope: Statistics | None
+    steepness: tuple[float, ...] | None
     silent: frozenset[int]
     units: int
     log_gains: Mapping[Cause, float]
@@ -95,13 +98,15 @@ class End:
     Args:
         number, name: the layer whose delta is the first that cannot be counted.
         why: "zero" or "non-finite".
-        op, where: the operator on whose result the gradient was lost first, and the user's line.
+        op, path: the operator on whose result the gradient was lost first, and the module in which it ran.
+        where: the user's line that called it; "" where a module of the library did.
     """
 
     number: int
     name: str
     why: Literal["zero", "non-finite"]
     op: str
+    path: str
     where: str
 
 
@@ -203,6 +208,7 @@ def _row(
     after = [n for n in nodes[above:k][::-1] if n not in graph.layers]
     activation = next((n for n in after if cap_of(n) is not None), None)
     slope = None if activation is None else slopes(activation)
+    cap = None if activation is None else cap_of(activation)
     gains: dict[Cause, float] = {}
     for crossing in route.crossings[above:k]:
         for cause, gain in parts(graph, crossing):
@@ -226,6 +232,7 @@ def _row(
         weight=measure(weight),
         dW=measure(sent(graph, node, graph.edges(node)[place])),
         slope=None if slope is None else measure(slope),
+        steepness=steepness(slope, cap) if slope is not None and cap else None,
         silent=frozenset() if slope is None else silent_units(slope),
         units=z.shape[_unit_axis(z)] if z.ndim else 1,
         log_gains={cause: gain for cause, gain in gains.items() if gain},
@@ -309,13 +316,9 @@ def _parameter(graph: Graph, node: Node) -> Edge:
 def _end(run: Run, graph: Graph, route: Spine, row: Row) -> End:
     assert route.ends is not None
     lost = route.nodes[max(route.ends - 1, 0)]
-    return End(
-        row.number,
-        row.name,
-        "zero" if route.sizes[route.ends] == -inf else "non-finite",
-        op_name(lost),
-        run.where(graph.home.get(lost, lost)),
-    )
+    made = graph.home.get(lost, lost)
+    why: Literal["zero", "non-finite"] = "zero" if route.sizes[route.ends] == -inf else "non-finite"
+    return End(row.number, row.name, why, op_name(lost), run.path(made), run.where(made))
 
 
 # ---- over several batches ------------------------------------------------------------------------------------
@@ -360,6 +363,7 @@ def _mean_row(rows: Sequence[Row]) -> Row:
             gains[cause] = sum(booked) / n
             spread[cause] = sqrt(sum((gain - gains[cause]) ** 2 for gain in booked) / n)
     slope = [row.slope for row in rows if row.slope is not None]
+    shares = [row.steepness for row in rows if row.steepness is not None]
     return replace(
         first,
         z=average([row.z for row in rows]),
@@ -368,6 +372,7 @@ def _mean_row(rows: Sequence[Row]) -> Row:
         weight=average([row.weight for row in rows]),
         dW=average([row.dW for row in rows]),
         slope=average(slope) if slope else None,
+        steepness=tuple([sum(column) / len(shares) for column in zip(*shares, strict=True)]) if shares else None,
         silent=frozenset.intersection(*[row.silent for row in rows]),
         log_gains=gains,
         spread=spread,

@@ -14,6 +14,9 @@ import numpy as np
 
 from chainrule.tensor.graph import Array
 
+BINS = 20
+"""Of a histogram of slopes: the first holds what is flatter than 5% of the steepest."""
+
 
 @dataclass(frozen=True)
 class Statistics:
@@ -76,6 +79,16 @@ def measure(x: Array) -> Statistics:
         low, high = (float(np.min(finite)), float(np.max(finite))) if finite.size else (nan, nan)
     zeros = size - int(np.count_nonzero(x))
     return Statistics(rms(x), low, high, zeros / size, lost / size, size)
+
+
+def steepness(slopes: Array, cap: float) -> tuple[float, ...]:
+    """Of |phi'(z)| / sup |phi'| the share of the elements in each of 20 equal bins from 0 to 1.
+
+    Elements that are not finite are in none of them.
+    """
+    shares = np.abs(slopes) * (BINS / cap)
+    places = np.minimum(shares[np.isfinite(shares)].astype(np.intp), BINS - 1)  # a slope may be rounded above its cap
+    return tuple((np.bincount(places, minlength=BINS) / max(slopes.size, 1)).tolist())
 
 
 def average(statistics: Sequence[Statistics]) -> Statistics:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from math import exp, isfinite
 
-from chainrule.diagnose.activations import BINS, FLAT, Activation
 from chainrule.diagnose.ledger import CAUSES, Ledger, Row
-from chainrule.diagnose.preflight import Preflight
+from chainrule.diagnose.measure import BINS
+from chainrule.diagnose.preflight import Prediction
 from chainrule.diagnose.watch import Quantity, Watch
 from chainrule.notation.blocks import text_of
 from chainrule.notation.words import Words
@@ -23,15 +23,16 @@ EVEN = 0.5
 LEAST = 1e-280
 
 
-def two_panels(ledger: Ledger, preflight: Preflight | None, say: Words) -> list[Figure]:
+def two_panels(ledger: Ledger, predictions: Sequence[Prediction], say: Words) -> list[Figure]:
     """The gradient's size over depth, vanishing on the left, exploding on the right; the network where it belongs.
 
     Beside it stand the prediction, if there is one, and what constant factors per layer make.
     """
     labels = say.diagnosis
     own = [Series(labels.measured, *_sizes([(row.log_gain if row.counted else None) for row in ledger.rows]))]
-    if preflight is not None:
-        own.append(Series(labels.predicted, *_sizes([one.log_gain for one in preflight.predictions])))
+    expected = _sizes([one.log_gain for one in predictions])
+    if len(expected[0]) > 2:
+        own.append(Series(labels.predicted, *expected))
     depth = len(ledger.rows)
     figures = []
     for side, factors, shown in (
@@ -40,8 +41,8 @@ def two_panels(ledger: Ledger, preflight: Preflight | None, say: Words) -> list[
     ):
         beside = [_constant(factor, depth, say) for factor in factors]
         series = [*own, *beside] if shown else beside
-        chart = LineChart(side, labels.depth, "rms(δ)", series, log_y=True, log_label=labels.log_scale)
-        figures.append(Figure(chart, text_of(say.reads_panels()) if shown else ""))
+        chart = LineChart(side, labels.depth, labels.relative, series, log_y=True, log_label=labels.log_scale)
+        figures.append(Figure(chart, text_of(say.reads_panels() if shown else say.in_other_panel())))
     return figures
 
 
@@ -59,7 +60,13 @@ def _sizes(gains: Sequence[float | None]) -> tuple[list[float], list[float]]:
 
 def _constant(factor: float, depth: int, say: Words) -> Series:
     xs = [float(back) for back in range(depth + 1) if LEAST < factor**back < 1 / LEAST]
-    return Series(f"{factor:g} {say.diagnosis.times_per_layer}", xs, [factor**x for x in xs])
+    return Series(say.diagnosis.times_per_layer.format(f"{factor:g}"), xs, [factor**x for x in xs], is_reference=True)
+
+
+def own_panel(ledger: Ledger, predictions: Sequence[Prediction], say: Words) -> Figure:
+    """The panel of the two in which the network stands."""
+    left, right = two_panels(ledger, predictions, say)
+    return Figure((left if ledger.total < 0 else right).chart)
 
 
 def ledger_chart(ledger: Ledger, say: Words) -> Figure:
@@ -73,9 +80,9 @@ def ledger_chart(ledger: Ledger, say: Words) -> Figure:
         Stack(labels.name(cause), [sum([row.log_gains.get(cause, 0.0) for row in group]) for group in groups])
         for cause in causes
     ]
-    names = [name_of(group[0]) if len(group) == 1 else f"{name_of(group[-1])}–{name_of(group[0])}" for group in groups]
+    names = [name_of(group[0]) if len(group) == 1 else _name_of_several(group) for group in groups]
     caption = text_of(say.reads_ledger()) + (" " + text_of(say.layers_together(together)) if together > 1 else "")
-    chart = StackedBars(labels.ledger, names, stacks, f"{labels.log_gain} log rms(δ)", labels.total)
+    chart = StackedBars(labels.ledger, names, stacks, labels.log_gain, labels.total)
     return Figure(chart, caption)
 
 
@@ -84,24 +91,33 @@ def name_of(row: Row) -> str:
     return row.name if row.step is None else f"{row.name} t={row.step}"
 
 
-def slopes_chart(found: Mapping[str, Activation], say: Words) -> Figure | None:
+def _name_of_several(rows: Sequence[Row]) -> str:
+    last, *_, first = rows
+    together = first.name == last.name and first.step is not None
+    return f"{name_of(first)}–{last.step if together else name_of(last)}"
+
+
+def slopes_of(ledger: Ledger) -> dict[str, Sequence[float]]:
+    """The histogram of the slopes of each layer's activation, from the output back."""
+    return {name_of(row): row.steepness for row in ledger.rows[::-1] if row.steepness is not None}
+
+
+def slopes_chart(shares: Mapping[str, Sequence[float]], say: Words, most: int = MOST_HISTOGRAMS) -> Figure | None:
     """A histogram of slopes for each activation; of many the flattest and evenly chosen others. None without any."""
-    capped = [(name, one) for name, one in found.items() if one.shares is not None]
-    if not capped:
+    if not shares:
         return None
-    chosen = capped
-    if len(capped) > MOST_HISTOGRAMS:
-        step = (len(capped) - 1) / (MOST_HISTOGRAMS - 2)
-        places = {round(i * step) for i in range(MOST_HISTOGRAMS - 1)}
-        places.add(max(range(len(capped)), key=lambda k: capped[k][1].flat or 0.0))
-        chosen = [capped[k] for k in sorted(places)]
+    names = list(shares)
+    if len(names) > most:
+        places = {round(i * (len(names) - 1) / (most - 2)) for i in range(most - 1)}
+        places.add(max(range(len(names)), key=lambda k: shares[names[k]][0]))
+        names = [names[k] for k in sorted(places)]
     chart = Histograms(
         say.diagnosis.histograms,
-        [name for name, _ in chosen],
+        names,
         [k / BINS for k in range(BINS + 1)],
-        [one.shares or () for _, one in chosen],
+        [shares[name] for name in names],
         "|φ′(z)| / sup |φ′|",
-        [f"< {FLAT:g}: {100 * (one.flat or 0.0):.0f}%" for _, one in chosen],
+        [f"{say.diagnosis.flat} {100 * shares[name][0]:.0f}%" for name in names],
     )
     return Figure(chart, text_of(say.reads_histograms()))
 

@@ -107,7 +107,7 @@ def preflight(model: Module, x: Any) -> Preflight:
         measured = ledger(one, graph, route)
     floats = [t.value for t in tensors_in(one.inputs) if t.value.dtype.kind == "f"]
     given = measure(np.concatenate([v.ravel() for v in floats]) if floats else np.zeros(0, np.float32))
-    return Preflight(_predicted(route, measured), measured, given)
+    return Preflight(predicted(route, measured), measured, given)
 
 
 def _random_projection(outputs: Any, targets: None) -> Tensor:
@@ -136,8 +136,8 @@ class _Passed:
     gain: float
 
 
-def _predicted(route: Spine, measured: Ledger) -> tuple[Prediction, ...]:
-    """From the first layer up: q in, through the layer, and through what stands before the next one."""
+def predicted(route: Spine, measured: Ledger) -> tuple[Prediction, ...]:
+    """One prediction for each row, the first layer first: q in, through the layer, and through what follows it."""
     graph, nodes = route.graph, route.nodes
     layers = [k for k, node in enumerate(nodes) if node in graph.layers][::-1]
     found: list[Prediction] = []

@@ -11,10 +11,19 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.diagnose.candidates import Candidate, suggested
+from chainrule.diagnose.candidates import Candidate, Case, suggested
 from chainrule.diagnose.causes.gain import TOO_MUCH, excess
 from chainrule.diagnose.diagnosis import Diagnosis, check_trains, gradients
-from chainrule.diagnose.run import LossFunction, batches_of, call, check_model, cut_off, loss_of, untouched_generators
+from chainrule.diagnose.run import (
+    LossFunction,
+    batches_of,
+    call,
+    check_model,
+    cut_off,
+    eager,
+    loss_of,
+    untouched_generators,
+)
 from chainrule.errors import ArgumentError
 from chainrule.nn.module import Module
 from chainrule.optim.optimizer import Optimizer
@@ -62,6 +71,11 @@ class Trial:
     def name(self) -> str:
         """The candidate's name."""
         return self.candidate.name
+
+    @property
+    def reason(self) -> str:
+        """Why it may mend, in a line."""
+        return self.candidate.reason
 
     @property
     def code(self) -> str:
@@ -112,8 +126,9 @@ def remedies(
     several batches the last is held out: on it the losses are compared. The model, the optimiser, the batches and the
     generators of random numbers stay as they are.
 
-    Without steps a remedy improves if the gradient's log gain comes into the healthy range, or halves, and no new
-    cause appears. With steps the loss must also end 10% below the untouched copy's.
+    Without steps a remedy improves if the gradient's log gain comes into the healthy range, or halves, and fewer
+    causes are found. With steps the loss must also end 10% below the untouched copy's, and below where it began; of
+    two faults one may be mended then: a cause is gone, and the gradient no less even.
 
     Args:
         model, loss_fn, batches, optimizer: as for `gradients`.
@@ -144,10 +159,11 @@ def remedies(
         )
     if optimizer is not None:
         check_trains(optimizer, model)
+    model = eager(model)
     with untouched_generators(batches, *[getattr(batches, name, None) for name in ("sampler", "batch_sampler")]):
         seen = [(cut_off(inputs), cut_off(targets)) for inputs, targets in batches_of(batches)]
         found = gradients(model, loss_fn, seen, optimizer) if diagnosis is None else diagnosis
-        candidates = suggested(found.findings, model, optimizer, seen)
+        candidates = suggested(Case(model, optimizer, seen, found))
         if not candidates:
             return Trials((), steps, len(seen) > 1)
         untouched = deepcopy((model, optimizer))
@@ -177,19 +193,24 @@ def _trial(
             changed, stepping = candidate.apply(model, optimizer)
             after = _measure(changed, stepping, loss_fn, batches, steps, None)
     except Exception as error:  # a change that does not fit this model is no fault of the user's: it is reported
-        return Trial(candidate, before, before, False, f"{type(error).__name__}: {error}")
+        return Trial(candidate, before, before, False, f"{type(error).__name__}: {str(error).partition(chr(10))[0]}")
     return Trial(candidate, before, after, improves(before, after))
 
 
 def improves(before: Measured, after: Measured) -> bool:
-    """Whether a change mends: by the loss after training where that was measured, and by the gradient."""
+    """Whether a change mends: by the loss after training where that was measured, else by the gradient."""
     if not isfinite(after.start) or not isfinite(after.log_gain):
         return False
-    is_even = abs(after.log_gain) <= max(TOO_MUCH, abs(before.log_gain) / 2 if isfinite(before.log_gain) else 0)
-    if after.end is not None and before.end is not None:
-        # clipping turns an infinite loss into a huge one: a mend also ends below where training began
-        return is_even and after.end < min(BETTER * before.end, before.start if isfinite(before.start) else inf)
-    return is_even and len(after.causes) < len(before.causes)
+    unevenness = abs(before.log_gain) if isfinite(before.log_gain) else 0.0
+    is_even = abs(after.log_gain) <= max(TOO_MUCH, unevenness / 2)
+    has_fewer_causes = len(after.causes) < len(before.causes)
+    if after.end is None or before.end is None:
+        return is_even and has_fewer_causes
+    # of two faults one may be mended: the gradient is no less even then, and one cause is gone
+    mends_another = has_fewer_causes and abs(after.log_gain) <= max(TOO_MUCH, unevenness)
+    # clipping turns an infinite loss into a huge one: a mend also ends below where training began
+    is_learned = after.end < min(BETTER * before.end, before.start if isfinite(before.start) else inf)
+    return is_learned and (is_even or mends_another)
 
 
 def _measure(

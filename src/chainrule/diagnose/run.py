@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import bisect
 import random
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
@@ -23,7 +24,7 @@ from chainrule.nn.module import Module
 from chainrule.nn.parameter import Parameter
 from chainrule.tensor.backward import grad
 from chainrule.tensor.functions.random import Generator, default_generator
-from chainrule.tensor.graph import Array, Leaf, Mode, Node, keep_values, line_of, state, tick
+from chainrule.tensor.graph import Array, Leaf, Mode, Node, Site, keep_values, line_of, state, tick, users_site
 from chainrule.tensor.printing import describe
 from chainrule.tensor.tensor import Tensor, wrap
 
@@ -55,6 +56,7 @@ class Run:
         calls: the modules' calls in the order of their ends, the model's own as the last.
         gradients: dL/dp for each parameter by name; None where the loss does not depend on it.
         frozen: the names of the parameters that the user's model does not train.
+        caller: the line that asked for the diagnosis.
     """
 
     model: Module
@@ -65,6 +67,7 @@ class Run:
     calls: tuple[Call, ...]
     gradients: Mapping[str, Array | None]
     frozen: frozenset[str]
+    caller: Site
 
     @property
     def root(self) -> Node:
@@ -85,8 +88,8 @@ class Run:
         return islice(self.calls, bisect.bisect_left(self.calls, order, key=lambda call: call.end), None)
 
     def where(self, node: Node) -> str:
-        """The user's line that made a node."""
-        return line_of(node.site)
+        """The user's line that made a node; "" where modules of the library alone stand between it and the caller."""
+        return "" if node.site == self.caller else line_of(node.site)
 
 
 @contextmanager
@@ -167,6 +170,7 @@ def run(model: Module, loss_fn: LossFunction, batch: Batch) -> Run:
         p.grad = None
     calls = note_calls(copied)
     inputs, targets = (cut_off(part) for part in batch)
+    caller = users_site(sys._getframe(1))
     before = state.mode
     state.mode = Mode(grad=True)
     try:
@@ -178,7 +182,7 @@ def run(model: Module, loss_fn: LossFunction, batch: Batch) -> Run:
     finally:
         state.mode = before
     gradients = {name: None if g is None else g.value for name, g in zip(named, found, strict=True)}
-    return Run(copied, inputs, targets, output, loss, tuple(calls), gradients, frozen)
+    return Run(copied, inputs, targets, output, loss, tuple(calls), gradients, frozen, caller)
 
 
 def eager(model: Module) -> Module:

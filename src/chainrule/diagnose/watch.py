@@ -1,13 +1,15 @@
 """`watch`: what happens to every layer while it trains, at a cost that is measured and kept under a budget.
 
 A watch looks at a few steps and not at all of them. It keeps an account: a look is taken when what the looks have cost
-so far, and this one will cost, stays under the budget's share of the time that passed. It reads parameters, gradients
-and (where the program runs eagerly) what modules return, and writes nothing: training goes on bit by bit as it would.
+so far, and this one will cost, stays under the budget's share of the time that passed. A step without a look is counted
+and nothing else. A watch reads parameters, gradients and (where the program runs eagerly) what modules return, and
+writes nothing: training goes on bit by bit as it would.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf, isfinite, nan, sqrt
 from time import perf_counter
@@ -16,7 +18,6 @@ from typing import Any, Literal
 import numpy as np
 
 from chainrule.diagnose.activations import Activation, activation_of, size_of
-from chainrule.diagnose.measure import rms
 from chainrule.errors import ArgumentError, ArgumentTypeError, StateError
 from chainrule.nn.convolution import Conv1d, Conv2d
 from chainrule.nn.linear import Linear
@@ -33,10 +34,12 @@ LOOKS_UNTIL_DEAD = 3
 """A unit without a gradient in so many looks in a row counts as dead: one batch alone proves nothing."""
 MANY_DEAD = 0.5
 JUMP = 1.0
+COUNTING = 1.5e-7
+"""Seconds that a step without a look takes, in the account: too little to be measured each time."""
 
 Quantity = Literal["weight", "gradient", "update", "activation", "flat", "dead"]
 QUANTITIES: tuple[Quantity, ...] = ("weight", "gradient", "update", "activation", "flat", "dead")
-"""weight, gradient, activation: root mean squares. update: rms of one step's change over rms of the weights.
+"""weight, gradient, activation: root mean squares. update: rms of one step's change over rms of the weights before it.
 flat: the share of slopes under 5% of their cap. dead: the share of units that got no gradient in three looks."""
 
 
@@ -80,6 +83,11 @@ class _Layer:
     without_gradient: Array | None = None
 
     @property
+    def gradients(self) -> dict[str, Array]:
+        """The gradients that are there now."""
+        return {name: p.grad.value for name, p in self.parameters.items() if p.grad is not None}
+
+    @property
     def has_units(self) -> bool:
         """True where each row of the weight belongs to one unit; a row of an embedding is a word that may not come."""
         return isinstance(self.module, Linear | Conv1d | Conv2d) and "weight" in self.parameters
@@ -99,22 +107,26 @@ class Watch:
         overhead: seconds spent on looking over seconds passed since the first step.
     """
 
-    def __init__(self, model: Module, every: int | Literal["auto"], budget: float) -> None:
-        self.every, self.budget = every, budget
+    def __init__(
+        self, model: Module, every: int | Literal["auto"], budget: float, looks_until_dead: int = LOOKS_UNTIL_DEAD
+    ) -> None:
+        self.every, self.budget, self.looks_until_dead = every, budget, looks_until_dead
         self.looks: list[Look] = []
         self.events: list[Event] = []
         self.steps = 0
         self.slopes: dict[str, Activation] = {}
+        self._model = model
         self._layers = _layers_of(model)
         self._modules = {name: m for name, m in model.named_modules() if not list(m.children())}
         self._places = {name: place for place, (name, _) in enumerate(model.named_modules())}
+        self._known: set[tuple[str, str, str]] = set()
         self._seen: dict[str, Activation] = {}
         self._hooks: list[Any] = []
         self._taken = self._stride = 0
-        self._spent = self._cost = 0.0
-        self._last_look = 0
-        self._is_armed = False
-        self._is_closed = self._is_compiled = False
+        self._begun = self._last_look = self._due = 0
+        self._spent = self._spent_before = self._cost = 0.0
+        self._is_armed, self._has_eager_modules = False, True
+        self._mode: bool | None = None
         self._start: float | None = None
         self._arm()
 
@@ -126,34 +138,67 @@ class Watch:
         Raises:
             StateError: at a look, if no parameter has a gradient.
         """
-        now = perf_counter()
-        if self._start is None:
-            self._start = now
         self.steps += 1
-        if self._is_armed:
-            self._look()
-        if self._is_time(now):
-            self._arm()
-        self._spent += perf_counter() - now if self._is_armed or self._last_look == self.steps else 0.0
+        if self.steps >= self._due:
+            self._attend()
+
+    def look(self) -> None:
+        """Look now, whatever it costs: when a training ends badly, the last step is worth it.
+
+        Raises:
+            StateError: if no parameter has a gradient.
+        """
+        self._look()
 
     @property
     def overhead(self) -> float:
         """Seconds spent on looking over seconds passed, since the first step; 0 before it."""
-        return 0.0 if self._start is None else self._spent / max(perf_counter() - self._start, 1e-9)
+        return 0.0 if self._start is None else self._account() / max(perf_counter() - self._start, 1e-9)
 
-    def _is_time(self, now: float) -> bool:
-        """Whether the step that comes is to be looked at."""
-        if self._is_closed:
-            return False
+    def _account(self) -> float:
+        """Seconds that looks have taken, and counting."""
+        return self._spent + COUNTING * (self.steps - self._begun)
+
+    def _attend(self) -> None:
+        """Look if this step was prepared for that; prepare the next one if it is its turn, or say when to ask again."""
+        now = perf_counter()
+        if self._start is None:
+            self._start = now
+        if self._is_armed:
+            self._look()
+            looked = perf_counter()
+            self._spent += looked - now
+            self._cost = max(self._cost / 2, self._spent - self._spent_before)
+            now = looked
+        wait = self._steps_until_armed(now - self._start)
+        if not wait:
+            self._spent_before, self._mode = self._spent, self._model.training
+            self._arm()
+        self._due = self.steps + max(wait, 1)
+        self._spent += perf_counter() - now
+
+    def _steps_until_armed(self, passed: float) -> int:
+        """0 if the step that comes is to be looked at; else after how many steps to ask again."""
         if self.every != "auto":
-            return (self.steps + 1) % self.every == 0 or self.every == 1
-        assert self._start is not None
-        return self._spent + self._cost <= self.budget * (now - self._start)
+            return self.every - 1 - self.steps % self.every
+        if self._taken == 1 and not any("update" in row for row in self.looks[-1].layers.values()):
+            return 0  # the first step, which tells most about the learning rate, comes now
+        missing = (self._account() + self._cost) / self.budget - passed
+        if missing <= 0:
+            return 0
+        foreseen = missing * (self.steps - self._begun - 1) / passed  # the clock runs since the end of the first step
+        return max(1, int(foreseen / 2))  # half of the way: steps may become longer
 
     def close(self) -> None:
         """Take the hooks off the modules; nothing is seen from then on."""
-        self._is_armed, self._is_closed = False, True
+        self._is_armed, self._due = False, sys.maxsize
         self._disarm()
+
+    def go_on(self, steps: int, looks: Sequence[Look], events: Sequence[Event]) -> None:
+        """Take over what another watch saw of this training, before it was interrupted after so many steps."""
+        self.steps = self._begun = self._last_look = steps
+        self.looks, self.events = [*looks, *self.looks], [*events, *self.events]
+        self._known = {(e.kind, e.where, e.what) for e in self.events}
 
     # ---- before a step that is looked at -----------------------------------------------------------------------
 
@@ -162,26 +207,24 @@ class Watch:
         for layer in self._layers:
             layer.before = {name: _sample(p.value) for name, p in layer.parameters.items()}
         self._seen = {}
-        if not self._hooks:
+        if self._has_eager_modules:  # else hooks would only make compiled programs look whether they still fit
             self._hooks = [m.register_forward_hook(self._see(name)) for name, m in self._modules.items()]
 
     def _disarm(self) -> None:
-        """Take the hooks off. A compiled program keeps them: it never runs them, but would be traced anew without."""
-        if self._is_compiled and not self._is_closed:
-            return
         for hook in self._hooks:
             hook.remove()
+        for module in self._modules.values() if self._hooks else ():
+            if module._hooks is not None and not any(vars(module._hooks).values()):
+                vars(module).pop("_hooks")  # a module that has a place for hooks takes a longer way at each call
         self._hooks = []
-
-    @property
-    def _is_looking(self) -> bool:
-        return self._is_armed and not self._is_compiled
 
     def _see(self, name: str) -> Any:
         def see(module: Module, args: Any, output: Any) -> None:
-            if recorder() is not None:  # while a program is traced there are no numbers
-                self._is_compiled = True
-            elif self._is_looking and isinstance(output, Tensor) and output.value.dtype.kind == "f":
+            if recorder() is not None:
+                return  # while a program is traced there are no numbers
+            if self._mode is not None and self._model.training is not self._mode:
+                return  # an evaluation between two steps
+            if isinstance(output, Tensor) and output.value.dtype.kind == "f":
                 start = perf_counter()
                 self._seen[name] = activation_of(output)
                 if not isfinite(self._seen[name].size):
@@ -189,21 +232,28 @@ class Watch:
                     self._happened("non-finite", name, op, self._seen[name].size, during=1)
                 self._spent += perf_counter() - start
 
+        see.only_looks = True  # type: ignore[attr-defined]  # compiled programs fit with it and without
         return see
 
     # ---- after it ----------------------------------------------------------------------------------------------
 
     def _look(self) -> None:
-        start = perf_counter()
-        self._is_armed = False
+        was_armed, self._is_armed = self._is_armed, False
         self._disarm()
-        if all(p.grad is None for layer in self._layers for p in layer.parameters.values()):
+        if not any(layer.gradients for layer in self._layers):
             raise StateError(
                 "watch.step(): no parameter has a gradient",
                 got=[f"step  {self.steps}"],
                 mend="Call it after backward() and before the gradients are set to None by zero_grad().",
             )
-        seen: dict[str, dict[Quantity, float]] = {layer.name: self._measured(layer) for layer in self._layers}
+        seen: dict[str, dict[Quantity, float]] = {layer.name: self._sizes(layer) for layer in self._layers}
+        if was_armed:
+            self._add_updates(seen)
+            self._has_eager_modules = bool(self._seen)
+        if any(row.get("gradient") for row in seen.values()):  # else the loss sends nothing: nobody's units are dead
+            for layer in self._layers:
+                if layer.has_units and "weight" in layer.gradients:
+                    seen[layer.name]["dead"] = self._dead(layer)
         for name, one in self._seen.items():
             row = seen.setdefault(name, {})
             row["activation"] = one.size
@@ -213,43 +263,47 @@ class Watch:
                 self.slopes[name] = one
         self._keep(Look(self.steps, seen))
         self._last_look = self.steps
-        self._cost = max(self._cost * 0.5, perf_counter() - start)
 
-    def _measured(self, layer: _Layer) -> dict[Quantity, float]:
-        """What a layer's parameters and gradients show now."""
+    def _sizes(self, layer: _Layer) -> dict[Quantity, float]:
+        """How large a layer's parameters and gradients are now."""
         row: dict[Quantity, float] = {}
-        parameters = layer.parameters
-        sizes = {name: size_of(p.value) for name, p in parameters.items()}
-        gradients = {name: size_of(p.grad.value) for name, p in parameters.items() if p.grad is not None}
+        sizes = {name: size_of(p.value) for name, p in layer.parameters.items()}
+        gradients = {name: size_of(g) for name, g in layer.gradients.items()}
         for what, found in (("weights", sizes), ("gradient", gradients)):
             for name, size in found.items():
                 if not isfinite(size):
-                    self._happened("non-finite", _path(layer.name, name), what, size)
-        row["weight"] = _together(sizes, parameters)
+                    self._happened("non-finite", f"{layer.name}.{name}", what, size)
+        row["weight"] = _together(sizes, layer.parameters)
         if gradients:
-            row["gradient"] = _together(gradients, parameters)
-        changes = {
-            name: rms(_sample(p.value) - layer.before[name]) for name, p in parameters.items() if name in layer.before
-        }
-        layer.before = {}
-        if row["weight"] > 0:
-            row["update"] = _together(changes, parameters) / row["weight"]
-            if row["update"] >= JUMP:
-                self._happened("jump", layer.name, "weights", row["update"])
-        if layer.has_units and "weight" in gradients:
-            row["dead"] = self._dead(layer)
+            row["gradient"] = _together(gradients, layer.parameters)
         return row
+
+    def _add_updates(self, seen: dict[str, dict[Quantity, float]]) -> None:
+        """What the step changed, over what it changed; nothing where the optimiser has not taken a first step yet."""
+        found: dict[str, tuple[float, float]] = {}
+        for layer in self._layers:
+            changes = {name: size_of(_sample(p.value) - layer.before[name]) for name, p in layer.parameters.items()}
+            weights = {name: size_of(sample) for name, sample in layer.before.items()}
+            found[layer.name] = (_together(changes, layer.parameters), _together(weights, layer.parameters))
+            layer.before = {}
+        if not self._taken and not any(change for change, _ in found.values()):
+            return
+        for name, (change, weight) in found.items():
+            if weight > 0:  # of weights that were all 0 any step is as large as they are then
+                seen[name]["update"] = change / weight
+                if change >= JUMP * weight:
+                    self._happened("jump", name, "weights", change / weight)
 
     def _dead(self, layer: _Layer) -> float:
         """The share of units whose weights and bias got a gradient of exactly zero in each of the last looks."""
-        g = layer.parameters["weight"].grad.value
+        gradients = layer.gradients
+        g = gradients["weight"]
         silent = ~np.any(g.reshape(len(g), -1), axis=1)
-        bias = layer.parameters.get("bias")
-        if bias is not None and bias.grad is not None:
-            silent &= bias.grad.value == 0  # inputs that are all zero leave the weights alone without a gradient
+        if "bias" in gradients:
+            silent &= gradients["bias"] == 0  # inputs that are all zero leave the weights alone without a gradient
         count = layer.without_gradient
         layer.without_gradient = count = np.where(silent, 1 + (0 if count is None else count), 0)
-        share = float(np.mean(count >= LOOKS_UNTIL_DEAD))
+        share = float(np.mean(count >= self.looks_until_dead))
         if share == 1.0:
             self._happened("dead layer", layer.name, "gradient", share)
         elif share >= MANY_DEAD:
@@ -257,7 +311,8 @@ class Watch:
         return share
 
     def _happened(self, kind: Any, where: str, what: str, value: float, during: int = 0) -> None:
-        if not any(e.kind == kind and e.where == where and e.what == what for e in self.events):
+        if (kind, where, what) not in self._known:
+            self._known.add((kind, where, what))
             self.events.append(Event(self.steps + during, self._last_look, kind, where, what, value))
 
     def _keep(self, look: Look) -> None:
@@ -376,16 +431,14 @@ def _sample(x: Array) -> Array:
 
 def _together(sizes: Mapping[str, float], parameters: Mapping[str, Any]) -> float:
     """The root mean square of several parameters as one."""
-    counts = {name: parameters[name].value.size for name in sizes}
-    total = sum(counts.values())
-    if not total or not all(map(isfinite, sizes.values())):
-        return nan if any(s != s for s in sizes.values()) else inf if total else 0.0
-    largest = max(sizes.values()) or 1.0
-    return largest * sqrt(sum([counts[name] * (size / largest) ** 2 for name, size in sizes.items()]) / total)
-
-
-def _path(layer: str, name: str) -> str:
-    return f"{layer}.{name}"
+    total, count, largest = 0.0, 0, max(sizes.values(), default=0.0)
+    for name, size in sizes.items():
+        if not isfinite(size):
+            return nan if any(s != s for s in sizes.values()) else inf
+        n = parameters[name].value.size
+        count += n
+        total += n * (size / largest) ** 2 if largest else 0.0
+    return largest * sqrt(total / count) if count else 0.0
 
 
 def _finite(value: float | None) -> float | None:

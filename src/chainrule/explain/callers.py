@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import FrameType
 from typing import Any
 
@@ -11,14 +11,20 @@ from chainrule.tensor.tensor import Tensor
 from chainrule.tensor.views import View
 
 
-def callers_names(frame: FrameType, model: Module | None) -> dict[str, Tensor]:
-    """What the caller calls tensors: variables, and the paths of modules' parameters."""
-    found: dict[str, Tensor] = {}
-    modules = [] if model is None else [model]
+def callers_modules(frame: FrameType) -> dict[str, Module]:
+    """The modules that the caller has variables for."""
+    found: dict[str, Module] = {}
     for name, value in _variables(frame):
-        if isinstance(value, Module) and model is None:
-            modules.append(value)
-        elif isinstance(value, Tensor) and not isinstance(value, View) and not name.startswith("_"):
+        if isinstance(value, Module):
+            found.setdefault(name, value)
+    return found
+
+
+def callers_names(frame: FrameType, modules: Iterable[Module]) -> dict[str, Tensor]:
+    """What the caller calls tensors: variables, and the paths of the modules' parameters."""
+    found: dict[str, Tensor] = {}
+    for name, value in _variables(frame):
+        if isinstance(value, Tensor) and not isinstance(value, View) and not name.startswith("_"):
             found.setdefault(name, value)
     for module in modules:
         for path, p in module.named_parameters():

@@ -16,13 +16,15 @@ from chainrule.explain.reasons import Reasons
 from chainrule.explain.run import Run
 from chainrule.explain.step import Section, Step
 from chainrule.notation.boxes import APPLY, TIMES, Box, Fenced, Operator, Word, row
+from chainrule.notation.conventions import Convention
+from chainrule.notation.numbers import number_box
 from chainrule.notation.plain import plain
 from chainrule.notation.prose import Prose
-from chainrule.notation.typeset import typeset
+from chainrule.notation.typeset import sum_box, typeset
 from chainrule.notation.words import Words
 from chainrule.symbolic.differential import differential
 from chainrule.symbolic.evaluate import evaluate
-from chainrule.symbolic.expression import Expression, Number, Symbol, call
+from chainrule.symbolic.expression import Expression, Number, Symbol, call, symbols
 from chainrule.symbolic.program import Statement
 from chainrule.symbolic.simplify import is_call, simplified
 
@@ -33,6 +35,9 @@ SECANT = 1e-5
 """How far the change of the loss along a short secant may be from its differential, relative: h^2 and rounding / h."""
 
 STEP = 1e-6
+
+KINK = 1e-3
+"""How far the slopes on both sides differ at a kink, relative: what curvature makes of a smooth loss is 1e-6 of it."""
 
 
 def sections(run: Run, words: Words) -> list[Section]:
@@ -56,17 +61,18 @@ def _section(run: Run, words: Words, reasons: Reasons, name: str, random: np.ran
     values = {**run.exact, move.name: random.normal(size=x.shape)}
     lines = _Lines(run, words, values)
     users = run.users(name)
-    change = _along(run, name, values[move.name])
+    slopes = _along(run, name, values[move.name])
     statements = {s.name: s for s in run.program.statements}
     first: list[Box] = []
     put_in: list[Box] = []
     moves: list[Step] = []
     totals = [0.0, 0.0]
+    moved: Expression | None = None
     for user in users:
         statement = statements[user]
         dy = Symbol(f"d{user}", statement.symbol.shape)
         try:
-            moved: Expression | None = run.written(differential(statement.formula, {name: move}, statement.symbol))
+            moved = run.written(_spread(differential(statement.formula, {name: move}, statement.symbol)))
         except UnsupportedError:
             moved = None
         if user == run.program.loss:
@@ -88,23 +94,25 @@ def _section(run: Run, words: Words, reasons: Reasons, name: str, random: np.ran
         put_in.append(_inner(run, g, moved))
         moves.append(lines.line(dy, typeset(moved, run.convention), words.differential_of(reasons.box(user))))
     result = _product(run.exact[run.rate(name).name], values[move.name])
-    deviation = _checked(name, [*totals, result], change)
+    note = _checked(words, name, [*totals, result], slopes)
     last = _inner(run, run.step(name), move)
     d_loss = Symbol(f"d{run.program.loss}")
     steps: list[Step] = []
     if first != [last]:
-        steps.append(lines.line(d_loss, _plus(first), words.chain_of_differentials([reasons.box(u) for u in users])))
+        through = words.chain_of_differentials([reasons.box(u) for u in users])
+        steps.append(lines.line(d_loss, _plus(first, run.convention), through))
     steps += moves
     if put_in not in (first, [last]):
-        steps.append(lines.line(d_loss, _plus(put_in), words.put_in()))
-    steps.append(
-        lines.line(d_loss, last, words.trace_of_product() if moves else words.derivative_of_loss(reasons.box(name)))
-    )
+        steps.append(lines.line(d_loss, _plus(put_in, run.convention), words.put_in()))
+    why = _why_moved(words, moved, move) if moves else words.derivative_of_loss(reasons.box(name))
+    steps.append(lines.line(d_loss, last, why if len(users) == 1 else ()))
     read_off = matrix.backward_step(run, reasons, name)
     if not users:
         return Section(plain(typeset(run.rate(name), run.convention)), (read_off,))
     return Section(
-        plain(typeset(run.rate(name), run.convention)), (*steps, read_off), words.checked(f"{deviation:.0e}")
+        plain(typeset(run.rate(name), run.convention)),
+        (*steps, read_off),
+        note,
     )
 
 
@@ -119,6 +127,22 @@ class _Lines:
         return Step(left.name, box, (right,), None, None, self.values.get(left.name, None), why, key=("d", left.name))
 
 
+def _spread(moved: Expression) -> Expression:
+    """A column that is added to each sample, as the product that it is: db 1^T."""
+    if is_call(moved, "broadcast_to") and moved.ndim == 2 and moved.parts[0].shape == (moved.shape[0], 1):
+        return call("matmul", moved.parts[0], Number(1, (1, moved.shape[1])))
+    return moved
+
+
+def _why_moved(words: Words, moved: Expression | None, move: Symbol) -> Prose:
+    """By which law the movement comes to stand last under the trace; nothing to say where it does already."""
+    if moved is None or moved == move:
+        return ()
+    if is_call(moved, "matmul"):
+        return words.transpose_of_product() if move.name in symbols(moved.parts[1]) else words.trace_of_product()
+    return words.factor_moves_over() if moved.ndim == 2 else ()
+
+
 def _inner(run: Run, g: Expression, moved: Expression) -> Box:
     """tr(g^T moved) as a box; of numbers their product."""
     c = run.convention
@@ -129,19 +153,16 @@ def _inner(run: Run, g: Expression, moved: Expression) -> Box:
     return row(Operator("∑", "prefix"), TIMES, typeset(g * moved, c))
 
 
-def _plus(boxes: list[Box]) -> Box:
-    found: list[Box] = []
-    for box in boxes:
-        found += [Operator("+"), box] if found else [box]
-    return row(*found)
+def _plus(boxes: list[Box], convention: Convention) -> Box:
+    return sum_box(len(boxes), lambda i: ("+", boxes[i]), convention.terms)
 
 
 def _product(g: Any, moved: Any) -> float:
     return float(np.sum(g * moved))
 
 
-def _along(run: Run, name: str, move: Any) -> float:
-    """How fast the loss changes when one quantity moves: a secant of the program itself."""
+def _along(run: Run, name: str, move: Any) -> tuple[float, float]:
+    """How fast the loss changes when one quantity moves there and back: secants of the program itself."""
 
     def loss(h: float) -> float:
         values = dict(run.givens)
@@ -153,25 +174,39 @@ def _along(run: Run, name: str, move: Any) -> float:
                 values[name] = values[name] + h * move
         return float(values[run.program.loss].reshape(()))
 
-    return (loss(STEP) - loss(-STEP)) / (2 * STEP)
+    here = loss(0.0)
+    return (here - loss(-STEP)) / STEP, (loss(STEP) - here) / STEP
 
 
-def _checked(name: str, sides: list[float], change: float) -> float:
-    """The largest relative difference between the sides of a line and the change of the loss.
+def _checked(words: Words, name: str, sides: list[float], slopes: tuple[float, float]) -> Prose:
+    """What the check of a section's lines has found: the largest relative difference, or a kink of the loss.
+
+    At a kink (equal elements under a maximum) the sides have to agree with each other alone: the slopes on its two
+    sides differ, and the derivative is one of many that are valid.
 
     Raises:
         GraphError: they disagree, which is a mistake of this library.
     """
+    left, right = slopes
+    change = (left + right) / 2
     scale = max(abs(change), *[abs(side) for side in sides], 1e-30)
     spread = max(abs(side - sides[-1]) for side in sides) / scale
     secant = abs(sides[-1] - change)
-    if spread > LINEAR or secant > SECANT * max(scale, 1.0):
+    has_kink = abs(right - left) > KINK * max(scale, 1.0)
+    if spread > LINEAR or (secant > SECANT * max(scale, 1.0) and not has_kink):
         raise GraphError(
             f"a line of the derivation by {name} does not hold",
             got=[f"sides  {sides}", f"change of the loss  {change:.9g}"],
-            mend="This is a mistake in chainrule, or the loss has a kink within 1e-6 of this point.",
+            mend="This is a mistake in chainrule: please report it.",
         )
-    return max(spread, secant / max(scale, 1.0))
+    if has_kink:
+        return words.checked_at_kink(_size(spread), number_box(f"{left:.4g}"), number_box(f"{right:.4g}"))
+    return words.checked(_size(max(spread, secant / max(scale, 1.0))))
+
+
+def _size(x: float) -> Box:
+    """A number of one digit and its power of ten."""
+    return number_box(f"{x:.0e}" if x else "0")
 
 
 def is_one(formula: Expression) -> bool:

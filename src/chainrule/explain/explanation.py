@@ -3,36 +3,44 @@
 from __future__ import annotations
 
 import json
-import textwrap
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from chainrule.errors import ArgumentError
+from chainrule.explain.documents import in_latex, in_markdown
 from chainrule.explain.fold import folded
+from chainrule.explain.modules import ByModules, within
 from chainrule.explain.run import Run
-from chainrule.explain.step import Fold, Item, Section, Step, chain_of, shape_text, text_of
-from chainrule.notation.boxes import Box, Chain
+from chainrule.explain.step import (
+    CallSteps,
+    EqualCalls,
+    Flow,
+    Fold,
+    Item,
+    Section,
+    Step,
+    all_steps,
+    chain_of,
+    shown_steps,
+    text_of,
+)
+from chainrule.explain.terminal import in_lines
+from chainrule.notation.boxes import Box
 from chainrule.notation.conventions import Convention
-from chainrule.notation.names import name_box
-from chainrule.notation.numbers import shown
 from chainrule.notation.plain import plain
 from chainrule.notation.prose import Prose
 from chainrule.notation.tex import tex
 from chainrule.notation.typeset import typeset
-from chainrule.notation.words import Words, words
-
-LINES = 200
-"""A printed explanation has fewer lines than this, unless it is to be full."""
-
-NAMES = 16
-"""So many names are listed where there is not room for all."""
 
 WIDTH = 110
-ELIDED = 36
-"""An array of more elements than this has its norm and range beside it."""
+"""So many cells a line of text has."""
+
+LISTED = 24
+"""So many modules an error names."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +59,10 @@ class Explanation:
 
     Attributes:
         title: what is explained.
-        steps: every step in order: `symbol`, `formula`, `numbers`, `value`, `shape`, `reason`, `recomputed`.
-        sections: the steps under their titles; equal layers folded.
+        steps: every step in order: `symbol`, `formula`, `numbers`, `value`, `shape`, `reason`, `recomputed`, `module`.
+        sections: the steps under their titles, in a tree of modules; equal layers folded.
         convention, language: how it is written.
+        wanted: the quantities whose derivatives were asked for, where those are few.
     """
 
     title: Prose
@@ -64,22 +73,56 @@ class Explanation:
     language: str
     full: bool = False
     run: Run | None = None
+    wanted: frozenset[str] = frozenset()
+
+    @property
+    def items(self) -> tuple[Item, ...]:
+        """What stands in the sections: steps, folds, modules."""
+        return tuple([item for section in self.sections for item in section.items])
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        """All steps in order; folded ones once."""
-        return tuple([step for section in self.sections for step in section.steps])
+        """All steps in order; those of folds and of equal modules once."""
+        return shown_steps(self.items)
 
     def __getitem__(self, symbol: str) -> Step:
-        """The step of a symbol, such as `"dL/dz2"`: the last one that says what it is.
+        """The step of a symbol, such as `"dL/dz2"`: the last one that says what it is, folded or not.
 
         Raises:
             KeyError: there is none.
         """
-        for one in reversed(self.steps):
+        for one in reversed(tuple(all_steps(self.items))):
             if one.symbol == symbol:
                 return one
         raise KeyError(symbol)
+
+    def within(self, module: str) -> Explanation:
+        """The part of the derivation that one module has, opened.
+
+        Args:
+            module: its path ("blocks.2"); what the modules inside of it do belongs to it.
+
+        Raises:
+            ArgumentError: no step belongs to a module of that path.
+
+        Example:
+            >>> print(cr.explain.gradient(loss).within("blocks.2"))
+        """
+        kept = [within(section, module) for section in self.sections]
+        kept = [section for section in kept if section.items]
+        if not kept:
+            known = list(dict.fromkeys(one.module for one in all_steps(self.items) if one.module))
+            listed = ", ".join(known if len(known) <= LISTED else [*known[:LISTED], "…"])
+            raise ArgumentError(
+                f"no step of this derivation belongs to a module '{module}'",
+                got=[f"there are  {listed or 'none'}"],
+                mend=None if known else "Pass model=, or have a variable for the model.",
+            )
+        return replace(self, sections=tuple(kept))
+
+    def is_wanted(self, one: Step) -> bool:
+        """True for a derivative that was asked for by name."""
+        return one.of in self.wanted and one.symbol != one.of and "/d" in one.symbol
 
     # ---- text ------------------------------------------------------------------------------------------------
 
@@ -89,88 +132,13 @@ class Explanation:
     __repr__ = __str__
 
     def to_text(self, width: int = WIDTH) -> str:
-        """The derivation for a terminal: under 200 lines, in less detail where there is much, unless it is full."""
-        said = words(self.language)
-        details = (3,) if self.full else (3, 2, 1)
-        lines: list[str] = []
-        for detail in details:
-            lines = list(self._lines(said, width, detail))
-            if len(lines) < LINES:
-                return "\n".join(lines)
-        return "\n".join(lines if self.full else _cut(lines, said))
-
-    def _lines(self, said: Words, width: int, detail: int) -> Iterator[str]:
-        yield text_of(self.title)
-        if self.note:
-            yield text_of(self.note)
-        if self.names and detail > 1:
-            yield ""
-            yield said.labels.names
-            mentioned = self._mentioned()
-            names = [name for name in self.names if name.symbol in mentioned]
-            for name in names if detail > 2 else names[:NAMES]:
-                yield f"    {plain(name.box)}  {name.called}  {shape_text(name.shape)}".rstrip()
-        for section in self.sections:
-            yield ""
-            yield section.title
-            for item in section.items:
-                yield from self._item_lines(item, said, width, detail)
-            if section.note:
-                yield from wrapped(text_of(section.note), width, "    ")
-
-    def _mentioned(self) -> set[str]:
-        """The symbols that the steps speak of."""
-        return {name for one in self.steps for name in (one.symbol.rpartition("/d")[2], *one.parts)}
-
-    def _item_lines(self, item: Item, said: Words, width: int, detail: int) -> Iterator[str]:
-        if isinstance(item, Step):
-            yield from _indented(self._step_lines(item, said, width - 4, detail))
-            return
-        note = said.repeated(item.first, item.last, item.count)
-        yield f"    [{text_of(note)}]"
-        for one, (low, high) in zip(item.block, item.norms, strict=True):
-            yield from _indented(plain(Chain(one.left, one.rights), width - 8).splitlines(), 8)
-            yield f"            {said.labels.norm} {self._number(low)} … {self._number(high)}"
-
-    def _step_lines(self, one: Step, said: Words, width: int, detail: int) -> Iterator[str]:
-        rights = list(one.rights)
-        if detail > 2 and one.substituted is not None:
-            rights.append(one.substituted)
-        large = np.size(one.value) > ELIDED if one.value is not None else False
-        if one.number is not None and (detail > 1 or np.size(one.value) == 1):
-            rights.append(one.number)
-        text = plain(Chain(one.left, tuple(rights)), width).splitlines()
-        facts = self._facts(one, said, large or detail == 1)
-        if facts and len(text) == 1 and len(text[0]) + len(facts) + 4 < width:
-            text = [f"{text[0]}    {facts}"]
-        elif facts:
-            text.append(f"    {facts}")
-        yield from text
-        if one.reason and detail > 1:
-            yield from wrapped(one.reason, width, "    ")
-
-    def _facts(self, one: Step, said: Words, with_norm: bool) -> str:
-        """The shapes of the parts and the value, and of a large value its norm and range."""
-        if one.value is None or not np.shape(one.value):
-            return ""
-        parts = ", ".join([f"{name} {shape_text(shape)}" for name, shape in self._parts(one) if shape])
-        facts = f"[{shape_text(one.shape)}{' ← ' if parts else ''}{parts}]"
-        if with_norm and np.size(one.value):
-            value = np.asarray(one.value, np.float64)
-            low, high = self._number(float(value.min())), self._number(float(value.max()))
-            facts += f"  {said.labels.norm} {self._number(float(np.linalg.norm(value)))}, {low} … {high}"
-        return facts
-
-    def _parts(self, one: Step) -> list[tuple[str, tuple[int, ...]]]:
-        return [(plain(name_box(name, self.convention)), shape) for name, shape in one.parts.items()]
-
-    def _number(self, value: float) -> str:
-        return shown(value, self.convention).replace("-", "−")
+        """The derivation for a terminal: under 200 lines, modules closed where there is much, unless it is full."""
+        return in_lines(self, width)
 
     # ---- other forms -----------------------------------------------------------------------------------------
 
     def to_dict(self) -> dict[str, Any]:
-        """The derivation as what JSON holds: title, convention, language, names, sections of steps."""
+        """The derivation as what JSON holds: title, convention, language, names, sections of steps and of modules."""
         return {
             "title": text_of(self.title),
             "note": text_of(self.note),
@@ -182,6 +150,7 @@ class Explanation:
                     "title": section.title,
                     "note": text_of(section.note),
                     "steps": [_step_dict(step, count) for step, count in _counted(section.items)],
+                    "modules": [_call_dict(call) for call in _calls(section.items)],
                 }
                 for section in self.sections
             ],
@@ -192,32 +161,16 @@ class Explanation:
         return json.dumps(_finite(self.to_dict()), ensure_ascii=False)
 
     def to_latex(self) -> str:
-        """The derivation as LaTeX for a document with amsmath."""
-        parts = [rf"\section*{{{_tex_prose(self.title)}}}", _tex_prose(self.note)]
-        for section in self.sections:
-            parts.append(rf"\subsection*{{{_tex_text(section.title)}}}")
-            for item in section.items:
-                if isinstance(item, Fold):
-                    parts.append(_tex_prose(words(self.language).repeated(item.first, item.last, item.count)))
-                for one in item.block if isinstance(item, Fold) else (item,):
-                    parts.append(rf"\[ {tex(chain_of(one, numbers=not isinstance(item, Fold)))} \]")
-                    parts.append(_tex_prose(one.why))
-            parts.append(_tex_prose(section.note))
-        return "\n".join([part for part in parts if part]) + "\n"
+        r"""The derivation as LaTeX: what stands between \begin{document} and \end{document}.
+
+        The document loads amsmath and amssymb. pdflatex compiles it in English; in Chinese xelatex does, with the
+        class ctexart or the package ctex.
+        """
+        return in_latex(self)
 
     def to_markdown(self) -> str:
         """The derivation as Markdown with formulas between dollar signs."""
-        parts = [f"# {_markdown(self.title)}", _markdown(self.note)]
-        for section in self.sections:
-            parts.append(f"## {section.title}")
-            for item in section.items:
-                if isinstance(item, Fold):
-                    parts.append(_markdown(words(self.language).repeated(item.first, item.last, item.count)))
-                for one in item.block if isinstance(item, Fold) else (item,):
-                    parts.append(f"$$ {tex(chain_of(one, numbers=not isinstance(item, Fold)))} $$")
-                    parts.append(_markdown(one.why))
-            parts.append(_markdown(section.note))
-        return "\n\n".join([part for part in parts if part]) + "\n"
+        return in_markdown(self)
 
     def to_html(self, path: str | Path | None = None) -> str:
         """The derivation as one HTML file that needs nothing else, with the network drawn.
@@ -243,12 +196,14 @@ class Explanation:
 
 
 def explanation(
-    run: Run, title: Prose, note: Prose, sections: Iterable[Section], language: str, *, full: bool
-) -> Explanation:
-    """An explanation of a run, with its names, and folded unless it is full."""
-    kept = [section for section in sections if section.items]
-    kept = kept if full else [folded(section) for section in kept]
-    return Explanation(title, note, names_of(run), tuple(kept), run.convention, language, full, run)
+    run: Run, title: Prose, note: Prose, sections: Iterable[Section], language: str, *, full: bool,
+    wanted: Iterable[str] = (),
+) -> Explanation:  # fmt: skip
+    """An explanation of a run, with its names, divided into modules, and folded unless it is full."""
+    modules = ByModules(run)
+    kept = [modules.section(section, side_by_side=not full) for section in sections if section.items]
+    kept = kept if full else [replace(section, items=folded(section.items)) for section in kept]
+    return Explanation(title, note, names_of(run), tuple(kept), run.convention, language, full, run, frozenset(wanted))
 
 
 def names_of(run: Run) -> tuple[Name, ...]:
@@ -261,11 +216,39 @@ def names_of(run: Run) -> tuple[Name, ...]:
 
 
 def _counted(items: Iterable[Item]) -> Iterator[tuple[Step, int]]:
+    """The steps that are shown, and for how many equal ones each of them stands."""
     for item in items:
-        if isinstance(item, Fold):
-            yield from [(one, item.count) for one in item.block]
-        else:
-            yield item, 1
+        match item:
+            case Step():
+                yield item, 1
+            case Fold():
+                yield from [(one, item.count) for one in item.block]
+            case CallSteps():
+                yield from _counted(item.items)
+            case EqualCalls():
+                yield from [(one, count * len(item.calls)) for one, count in _counted(item.first.items)]
+
+
+def _calls(items: Iterable[Item]) -> Iterator[CallSteps]:
+    """All calls of modules, outer ones first."""
+    for item in items:
+        for call in item.calls if isinstance(item, EqualCalls) else [item] if isinstance(item, CallSteps) else []:
+            yield call
+            yield from _calls(call.items)
+
+
+def _call_dict(call: CallSteps) -> dict[str, Any]:
+    def flow(one: Flow) -> dict[str, Any]:
+        return {"symbol": plain(one.box), "shape": list(one.shape), "rms": one.rms, "whole": one.whole}
+
+    return {
+        "path": call.path,
+        "class": call.kind,
+        "enters": [flow(one) for one in call.enters],
+        "leaves": [flow(one) for one in call.leaves],
+        "parameters_rms": call.parameters,
+        "symbols": [one.symbol for one in all_steps(call.items)],
+    }
 
 
 def _step_dict(one: Step, count: int) -> dict[str, Any]:
@@ -278,6 +261,7 @@ def _step_dict(one: Step, count: int) -> dict[str, Any]:
         "shape": list(one.shape),
         "reason": one.reason,
         "recomputed": one.recomputed,
+        "module": one.module,
         "latex": tex(chain_of(one)),
     }
     return {**found, "repeated": count} if count > 1 else found
@@ -289,32 +273,3 @@ def _finite(x: Any) -> Any:
     if isinstance(x, list):
         return [_finite(value) for value in x]
     return None if isinstance(x, float) and not np.isfinite(x) else x
-
-
-def wrapped(text: str, width: int, indent: str) -> list[str]:
-    """Running text in lines; characters of double width, which have no spaces between them, may stand beyond."""
-    return textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=indent, break_long_words=False)
-
-
-def _indented(lines: Iterable[str], by: int = 4) -> Iterator[str]:
-    for line in lines:
-        yield f"{' ' * by}{line}"
-
-
-def _cut(lines: list[str], said: Words) -> list[str]:
-    """The beginning and the end of too long a text."""
-    head, tail = 2 * LINES // 3, LINES // 4
-    left = len(lines) - head - tail
-    return [*lines[:head], f"    … {text_of(said.left_out(left))}", *lines[-tail:]]
-
-
-def _tex_prose(prose: Prose) -> str:
-    return "".join([_tex_text(part) if isinstance(part, str) else f"${tex(part)}$" for part in prose])
-
-
-def _tex_text(text: str) -> str:
-    return "".join([rf"\{c}" if c in "&%$#_{}" else c for c in text])
-
-
-def _markdown(prose: Prose) -> str:
-    return "".join([part if isinstance(part, str) else f"${tex(part)}$" for part in prose])

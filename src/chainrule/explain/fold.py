@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import groupby
 
 import numpy as np
 
-from chainrule.explain.step import Fold, Item, Section, Step
+from chainrule.explain.step import CallSteps, EqualCalls, Fold, Item, Step
 
 LONGEST_BLOCK = 80
 """So many steps one repeating block may have: a transformer's layer has about fifty."""
@@ -15,9 +17,20 @@ ENOUGH = 3
 """So often a block has to come before it is folded."""
 
 
-def folded(section: Section) -> Section:
-    """The section with repeated blocks of steps in one."""
-    return Section(section.title, tuple(_folded(section.steps)), section.note)
+def folded(items: Sequence[Item]) -> tuple[Item, ...]:
+    """The items with repeated blocks of steps in one, inside of modules too."""
+    found: list[Item] = []
+    for _, run in groupby(items, key=lambda item: isinstance(item, Step)):
+        several = list(run)
+        steps = [one for one in several if isinstance(one, Step)]
+        found += _folded(steps) if steps else map(_inside, several)
+    return tuple(found)
+
+
+def _inside(item: Item) -> Item:
+    if isinstance(item, EqualCalls):
+        return EqualCalls(tuple([replace(call, items=folded(call.items)) for call in item.calls]))
+    return replace(item, items=folded(item.items)) if isinstance(item, CallSteps) else item
 
 
 def _folded(steps: Sequence[Step]) -> list[Item]:
@@ -31,10 +44,9 @@ def _folded(steps: Sequence[Step]) -> list[Item]:
             i += 1
             continue
         end = i + block * count
-        repeated = [steps[k : k + block] for k in range(i, end, block)]
-        norms = [[float(np.linalg.norm(one[j].value)) for one in repeated] for j in range(block)]
-        ranges = tuple([(min(n), max(n)) for n in norms])
-        items.append(Fold(tuple(repeated[0]), count, steps[i].left, steps[end - block].left, ranges))
+        repeats = tuple([tuple(steps[k : k + block]) for k in range(i, end, block)])
+        norms = [[float(np.linalg.norm(one[j].value)) for one in repeats] for j in range(block)]
+        items.append(Fold(repeats, tuple([(min(n), max(n)) for n in norms])))
         i = end
     return items
 

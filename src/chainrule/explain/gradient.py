@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from chainrule.errors import ArgumentError, ArgumentTypeError, GraphError
+from chainrule.errors import ArgumentError, ArgumentTypeError, GraphError, UnsupportedError
 from chainrule.explain import differentials, matrix, scalar
-from chainrule.explain.callers import callers_names
+from chainrule.explain.callers import callers_modules, callers_names
 from chainrule.explain.explanation import Explanation, explanation
+from chainrule.explain.legend import legend
 from chainrule.explain.reasons import Reasons
 from chainrule.explain.routes import Route, routes
 from chainrule.explain.run import Run, run_of_program, run_of_recorded
 from chainrule.explain.step import Section, Step
 from chainrule.explain.update import descent
 from chainrule.nn.module import Module
-from chainrule.notation.boxes import Box, Operator, row
+from chainrule.notation.boxes import APPLY, Box, Fenced, Operator, Word, row
 from chainrule.notation.conventions import Convention
 from chainrule.notation.conventions import convention as convention_of
 from chainrule.notation.names import name_box
@@ -26,9 +28,11 @@ from chainrule.notation.prose import Prose
 from chainrule.notation.typeset import typeset, value_box
 from chainrule.notation.words import Words, words
 from chainrule.symbolic.elements import Index
+from chainrule.symbolic.graph_values import behind
+from chainrule.symbolic.modules import calls_around
 from chainrule.symbolic.program import Program
 from chainrule.symbolic.recorded import Recorded, edge_of, program_of
-from chainrule.tensor.graph import Leaf
+from chainrule.tensor.graph import Leaf, Node
 from chainrule.tensor.numpy_maths import NumPyMaths
 from chainrule.tensor.printing import describe
 from chainrule.tensor.tensor import Tensor
@@ -45,6 +49,9 @@ TINY = 24
 
 TITLED = 3
 """So many derivatives are named in a title."""
+
+POINTED_AT = 6
+"""Of so many derivatives that were asked for each is shown, wherever it stands; of more, none in particular."""
 
 ROUTES = 20
 """So many routes of a weight are shown, unless all are wanted."""
@@ -76,7 +83,8 @@ def gradient(
         convention: a preset's name or a Convention.
         lang: "en" or "zh".
         full: nothing folded or left out.
-        model: the module whose parameters' names are used; by default one that the caller has a variable for.
+        model: the module whose parameters' names are used, and into whose modules the steps are divided; by default
+            those that the caller has a variable for.
         names: what tensors are called; by default as the caller's variables are.
 
     Raises:
@@ -98,12 +106,22 @@ def gradient(
             got=[describe("loss", loss)],
             mend="Reduce it: .sum(), .mean().",
         )
-    chosen, said = convention_of(convention), words(lang)
-    called = callers_names(sys._getframe(1), model) if names is None else dict(names)
+    chosen, said = _in_full(convention_of(convention), full), words(lang)
+    frame = sys._getframe(1)
+    models = callers_modules(frame) if model is None else {"model": model}
+    called = callers_names(frame, models.values()) if names is None else dict(names)
     recorded = program_of(loss, names=called, first_layer=chosen.first_weight, loss_name=chosen.loss)
     targets, places = _targets(recorded, wrt)
-    run = run_of_recorded(recorded, targets, chosen)
-    return explained(run, level, said, places, full=full)
+    nodes = [edge for edge in behind(edge_of(loss)) if isinstance(edge, Node)]
+    parameters = [p.edge for one in models.values() for p in one.parameters()]
+    run = run_of_recorded(recorded, targets, chosen, calls=calls_around(nodes, models), parameters=parameters)
+    wanted = targets if wrt is not None and len(targets) <= POINTED_AT else []
+    return explained(run, level, said, places, full=full, wanted=wanted)
+
+
+def _in_full(convention: Convention, full: bool) -> Convention:
+    """The convention, without shortened sums where nothing is to be left out."""
+    return replace(convention, terms=0) if full else convention
 
 
 def of_program(
@@ -124,15 +142,19 @@ def of_program(
     Raises:
         ArgumentError: a quantity that the program does not have.
     """
-    run = run_of_program(program, givens, wrt, convention_of(convention))
+    run = run_of_program(program, givens, wrt, _in_full(convention_of(convention), full))
     return explained(run, level, words(lang), [], full=full, lr=lr)
 
 
-def explained(run: Run, level: str, said: Words, places: Places, *, full: bool, lr: float | None = None) -> Explanation:
+def explained(
+    run: Run, level: str, said: Words, places: Places, *, full: bool, lr: float | None = None,
+    wanted: Sequence[str] = (),
+) -> Explanation:  # fmt: skip
     """The explanation of a run, after the engine has agreed with it."""
     run.check()
     sizes = sum(int(np.prod(s.shape)) for s in run.program.symbols.values())
-    if level == "auto":
+    chosen = level != "auto"
+    if not chosen:
         level = "scalar" if sizes <= TINY else "matrix"
     places = [(name, _in_columns(run, name, place)) for name, place in places]
     if level == "differential":
@@ -140,7 +162,12 @@ def explained(run: Run, level: str, said: Words, places: Places, *, full: bool, 
     elif places:
         sections = _of_weights(run, said, places, full=full)
     elif level == "scalar":
-        sections = scalar.sections(run, said, full=full)
+        try:
+            sections = scalar.sections(run, said, full=full)
+        except UnsupportedError:  # an operator that has no formula for one element
+            if chosen:
+                raise
+            sections = matrix.sections(run, said)
     else:
         sections = matrix.sections(run, said)
     if lr is not None:
@@ -153,8 +180,9 @@ def explained(run: Run, level: str, said: Words, places: Places, *, full: bool, 
     rates += ["…"] * (len(titles) > TITLED)
     loss = run.program.symbols[run.program.loss]
     value = value_box(run.value(loss.name), run.convention)
-    note = (*said.follows_from(typeset(loss, run.convention), value), ".  ", *said.matches_engine())
-    return explanation(run, said.derivation_of(rates), note, sections, said.language, full=full)
+    told = said.follows_from(typeset(loss, run.convention), value)
+    note = (*told, said.gap, *said.matches_engine(), *legend(run, sections, said))
+    return explanation(run, said.derivation_of(rates), note, sections, said.language, full=full, wanted=wanted)
 
 
 def _targets(recorded: Recorded, wrt: Any) -> tuple[list[str], Places]:
@@ -196,22 +224,24 @@ def _of_weights(run: Run, said: Words, places: Places, *, full: bool) -> list[Se
         sections.append(
             Section(
                 said.labels.routes,
-                (*steps, *[_route_step(run, route) for route in kept]),
+                (*steps, *[_route_step(run, route, said) for route in kept]),
                 (*said.routes_add_up(weight, len(found), total), *_rest(run, said, found[len(kept) :])),
             )
         )
     return sections
 
 
-def _route_step(run: Run, route: Route) -> Step:
+def _route_step(run: Run, route: Route, said: Words) -> Step:
     arrow = Operator("→")
     boxes: list[Box] = []
     for name in route.through:
         boxes += [arrow] if boxes else []
         boxes.append(name_box(name, run.convention))
     value = value_box(np.asarray(route.contribution), run.convention)
+    # the number belongs to the whole route, not to the loss at its end
+    left = row(Word(said.labels.contribution), APPLY, Fenced(row(*boxes)))
     return Step(
-        symbol=" -> ".join(route.through), left=row(*boxes), rights=(), substituted=None, number=value,
+        symbol=" -> ".join(route.through), left=left, rights=(), substituted=None, number=value,
         value=route.contribution, why=(), key=("route", route.through),
     )  # fmt: skip
 
@@ -220,7 +250,7 @@ def _rest(run: Run, said: Words, rest: Sequence[Route]) -> Prose:
     if not rest:
         return ()
     share = value_box(np.asarray(sum(route.contribution for route in rest)), run.convention)
-    return (" ", *said.routes_left_out(len(rest), share))
+    return (said.gap, *said.routes_left_out(len(rest), share))
 
 
 def _target(recorded: Recorded, x: Tensor) -> tuple[Tensor, list[Index]]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
+from collections import Counter
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,12 +15,29 @@ from chainrule.tensor.graph import Array
 MOST = 24
 """So many squares a side has at most; beyond it, a square is the mean of a block."""
 
+_HEAT = re.compile(r'(<svg [^>]*class="heat"[^>]*>)(.*?)(</svg>)', re.DOTALL)
+
 DEPTHS, SIDE = 10, 9.0
 """How many depths of a colour there are, and how long the side of a square is, in pixels."""
 
 
-def squares(value: Array) -> list[list[float]]:
-    """The array, of at most 24 x 24 numbers, from -1 to 1: relative to the largest; what is not finite is nan."""
+@dataclass(frozen=True)
+class Squares:
+    """An array as at most 24 x 24 numbers.
+
+    Attributes:
+        shares: from -1 to 1, relative to the largest; what is not finite is nan.
+        top: what 1 stands for.
+        block: of how many rows and columns a square is the mean, at most.
+    """
+
+    shares: list[list[float]]
+    top: float
+    block: tuple[int, int]
+
+
+def squares(value: Array) -> Squares:
+    """The array in blocks, so that no side has more than 24."""
     flat = np.asarray(value, np.float64)
     grid = flat.reshape(flat.shape[0], -1) if flat.ndim > 1 else flat.reshape(1, -1)
     blocks = grid
@@ -27,24 +47,54 @@ def squares(value: Array) -> list[list[float]]:
         blocks = np.add.reduceat(blocks, starts, axis) / (sizes if axis else sizes[:, None])
     finite = np.abs(blocks[np.isfinite(blocks)])
     top = float(finite.max(initial=0.0))
-    found: list[list[float]] = (blocks / top if top else blocks).tolist()
-    return found
+    rows, columns = (-(-n // MOST) for n in grid.shape)
+    return Squares((blocks / top if top else blocks).tolist(), top, (rows, columns))
 
 
-def heat_map(value: Array, label: str) -> Markup:
+def heat_map(made: Squares, label: str) -> Markup:
     """The picture: one colour for positive numbers, another for negative ones, deeper for larger ones."""
-    grid = squares(value)
+    return _picture(made.shares, label, SIDE)
+
+
+def scale() -> Markup:
+    """The colours in order, from the lowest number to the highest."""
+    shares = [sign * depth**2 / DEPTHS**2 for sign, depths in ((-1, range(DEPTHS, 0, -1)), (1, range(1, DEPTHS + 1)))
+              for depth in depths]  # fmt: skip
+    return _picture([shares], "", SIDE)
+
+
+def drawn_once(page: str) -> str:
+    """A page on which a picture that comes again refers to where it came first: a value stands in several places.
+
+    What is referred to is styled where it is referred from, so that the group has its class with it.
+    """
+    drawn: dict[str, int] = {}
+    again = Counter([found[2] for found in _HEAT.finditer(page)])
+
+    def once(found: re.Match[str]) -> str:
+        frame, squares_, end = found.groups()
+        if again[squares_] == 1:
+            return found[0]
+        if squares_ in drawn:
+            return f'{frame}<use href="#heat-{drawn[squares_]}"></use>{end}'
+        drawn[squares_] = len(drawn) + 1
+        return f'{frame}<g id="heat-{drawn[squares_]}" class="heat">{squares_}</g>{end}'
+
+    return _HEAT.sub(once, page)
+
+
+def _picture(grid: list[list[float]], label: str, side: float) -> Markup:
     shades: dict[tuple[str, float], list[str]] = {}
     for i, row in enumerate(grid):
         for j, share in enumerate(row):
-            shades.setdefault(_shade(share), []).append(f"M{j} {i}h1v1h-1z")
+            shades.setdefault(_shade(share), []).append(f"M{j} {i}h1")  # half as long as a square's outline
     parts = [
-        element("path", d="".join(d), class_=kind, fill_opacity=f"{deep:.2f}") for (kind, deep), d in shades.items()
+        element("path", d="".join(d), class_=kind, stroke_opacity=f"{deep:.1f}") for (kind, deep), d in shades.items()
     ]
     width, height = len(grid[0]), len(grid)
     return element(
-        "svg", *parts, viewBox=f"0 0 {width} {height}", class_="heat", role="img", aria_label=label,
-        style=f"width:{SIDE * width:.0f}px", shape_rendering="crispEdges",
+        "svg", *parts, viewBox=f"0 -.5 {width} {height}", class_="heat", role="img", aria_label=label,
+        style=f"width:{side * width:.0f}px", shape_rendering="crispEdges",
     )  # fmt: skip
 
 

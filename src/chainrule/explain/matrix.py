@@ -10,9 +10,10 @@ from chainrule.explain.step import Section, Step, step
 from chainrule.notation.prose import Prose
 from chainrule.notation.words import Words
 from chainrule.ops.loss import elementwise_loss_shape, rows_of_probabilities
-from chainrule.symbolic.expression import Call, Expression, Formulas
+from chainrule.symbolic.columns import sum_of_sums, total
+from chainrule.symbolic.expression import Call, Expression, Formulas, walk
 from chainrule.symbolic.program import Statement
-from chainrule.symbolic.simplify import simplified
+from chainrule.symbolic.simplify import is_call, simplified
 
 LOSSES = (elementwise_loss_shape, rows_of_probabilities)
 """The shape rules of losses whose definition is short."""
@@ -35,7 +36,9 @@ def forward_step(run: Run, reasons: Reasons, statement: Statement) -> Step:
     again = statement.name in run.recomputed
     formulas = [run.written(statement.formula)]
     if (definition := written_out(statement.formula)) is not None:
-        formulas.append(run.written(definition))
+        definition = run.written(definition)
+        takes_rows = any(is_call(part, "mT") for part in walk(definition))
+        formulas.append(simplified((total if takes_rows else sum_of_sums)(definition)))
     return step(run, statement.symbol, formulas, reasons.forward(statement.name), recomputed=again)
 
 
@@ -60,7 +63,7 @@ def backward_step(run: Run, reasons: Reasons, name: str) -> Step:
 def sign(reasons: Reasons, name: str) -> Prose:
     """What the sign of a wanted derivative says, after another sentence."""
     said = reasons.sign(name) if name in reasons.run.targets else ()
-    return (" ", *said) if said else ()
+    return (reasons.words.gap, *said) if said else ()
 
 
 def backward_order(run: Run, between: Set[str]) -> list[str]:

@@ -3,25 +3,41 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from chainrule.explain.drawing import Drawn, drawing
-from chainrule.explain.heat import heat_map
-from chainrule.explain.step import Fold, Item, Section, Step, chain_of, shape_text, text_of
-from chainrule.notation.boxes import Box, Chain
+from chainrule.explain.documents import flows, table
+from chainrule.explain.drawing import Drawn, drawing, module_id
+from chainrule.explain.heat import drawn_once, heat_map, scale, squares
+from chainrule.explain.modules import ByModules
+from chainrule.explain.step import (
+    CallSteps,
+    EqualCalls,
+    Fold,
+    Item,
+    Section,
+    Step,
+    all_steps,
+    chain_of,
+    ends,
+    shape_text,
+    text_of,
+)
+from chainrule.notation.boxes import Box, Chain, in_line
 from chainrule.notation.mathml import mathml
 from chainrule.notation.matrices import LARGEST
-from chainrule.notation.numbers import shown
+from chainrule.notation.numbers import number_box, shown
+from chainrule.notation.plain import plain
 from chainrule.notation.prose import Prose
 from chainrule.notation.typeset import typeset, value_box
 from chainrule.notation.words import Words, words
 from chainrule.report.markup import Markup, element, text
 from chainrule.symbolic.evaluate import evaluate
+from chainrule.symbolic.modules import ModuleCall
 
 if TYPE_CHECKING:
     from chainrule.explain.explanation import Explanation
@@ -48,6 +64,12 @@ PAGE = """\
 </body>
 </html>
 """
+
+OTHERS = 200
+"""So many steps of modules that are equal to a shown one are written out as well: a page has a size to keep."""
+
+STAYS = tuple(",.;:)，。；：、）")
+"""Signs that stay on the line of the formula before them."""
 
 FONT = "@font-face{{font-family:'STIX Two Math Embedded';src:url(data:font/woff2;base64,{font}) format('woff2')}}\n"
 
@@ -78,13 +100,13 @@ def _style() -> str:
 
 def _body(explanation: Explanation) -> str:
     said = words(explanation.language)
-    header = element("header", element("h1", prose(explanation.title)), element("p", prose(explanation.note)))
+    header = element("header", element("h1", _heading(explanation.title)), element("p", prose(explanation.note)))
     parts = [header]
     if explanation.run is not None:
         drawn = drawing(explanation.run, said.labels.network)
         parts.append(_network(drawn, explanation.run, said))
     parts.append(_steps(explanation))
-    return "\n".join(parts)
+    return drawn_once("\n".join(parts))
 
 
 # ---- the network -------------------------------------------------------------------------------------------------
@@ -93,11 +115,14 @@ def _body(explanation: Explanation) -> str:
 def _network(drawn: Drawn, run: Run, said: Words) -> Markup:
     panels = [_quantity(name, run, said) for name in drawn.nodes]
     panels += [_route(name, user, run, said) for name, user in drawn.edges if name in run.on_path]
-    panels += [_reading(name, user, run) for name, user in drawn.edges if name not in run.on_path]
+    panels += [_reading(name, user, run, said) for name, user in drawn.edges if name not in run.on_path]
+    modules = ByModules(run)
+    panels += [_module(modules, call, module_id(number), said) for number, call in enumerate(drawn.calls)]
     picture = element(
         "div", drawn.svg, class_="scroll picture", tabindex="0", role="region", aria_label=said.labels.network
     )
-    return element("section", picture, element("div", *panels, class_="panels"), class_="graph")
+    says = element("p", prose(said.reads_network()), class_="picture-says")
+    return element("section", picture, says, element("div", *panels, class_="panels"), class_="graph")
 
 
 def _quantity(name: str, run: Run, said: Words) -> Markup:
@@ -108,14 +133,21 @@ def _quantity(name: str, run: Run, said: Words) -> Markup:
     rows = []
     if statement is not None:
         rows.append((said.labels.formula, formula(typeset(run.written(statement.formula), run.convention))))
-    rows.append((said.labels.value, _value(run.value(name), run, name)))
-    if name in run.on_path:
+    rows.append((said.labels.value, _value(run.shown[name], run, said, name)))
+    if name in run.on_path and name != run.program.loss:
         rate = run.rate(name)
         right = typeset(run.step(name), run.convention)
         rows.append((formula(typeset(rate, run.convention)), formula(right)))
-        rows.append((said.labels.value, _value(run.exact[rate.name], run, rate.name)))
+        rows.append((said.labels.value, _value(run.shown[rate.name], run, said, rate.name)))
     title = element("h3", formula(typeset(symbol, run.convention)), text(called + "  " + shape_text(symbol.shape)))
-    return _panel(f"q-{name}", title, rows)
+    return _panel(f"q-{name}", title, rows, said)
+
+
+def _module(modules: ByModules, call: ModuleCall, identity: str, said: Words) -> Markup:
+    """What a closed module takes and gives, forward and back."""
+    ways = ((said.labels.forward, modules.forward(call)), (said.labels.backward, modules.backward(call)))
+    rows: list[tuple[Any, Markup]] = [(title, prose(flows(*ends, said))) for title, ends in ways]
+    return _panel(identity, element("h3", text(f"{call.path} ({call.kind})")), rows, said)
 
 
 def _route(name: str, user: str, run: Run, said: Words) -> Markup:
@@ -126,15 +158,15 @@ def _route(name: str, user: str, run: Run, said: Words) -> Markup:
         rows.append(
             (formula(typeset(run.rate(name), run.convention)), formula(typeset(run.written(route), run.convention)))
         )
-        rows.append((said.labels.contribution, _value(evaluate(route, run.exact), run, f"{name} → {user}")))
-    return _panel(f"e-{name}-{user}", _edge_title(name, user, run), rows)
+        rows.append((said.labels.contribution, _value(evaluate(route, run.shown), run, said, f"{name} → {user}")))
+    return _panel(f"e-{name}-{user}", _edge_title(name, user, run), rows, said)
 
 
-def _reading(name: str, user: str, run: Run) -> Markup:
+def _reading(name: str, user: str, run: Run, said: Words) -> Markup:
     """An edge that no wanted gradient goes back along: what reads the value."""
     statement = next(s for s in run.program.statements if s.name == user)
     left, right = (typeset(x, run.convention) for x in (statement.symbol, run.written(statement.formula)))
-    return _panel(f"e-{name}-{user}", _edge_title(name, user, run), [(formula(left), formula(right))])
+    return _panel(f"e-{name}-{user}", _edge_title(name, user, run), [(formula(left), formula(right))], said)
 
 
 def _edge_title(name: str, user: str, run: Run) -> Markup:
@@ -142,9 +174,9 @@ def _edge_title(name: str, user: str, run: Run) -> Markup:
     return element("h3", ends[0], text(" → "), ends[1])
 
 
-def _panel(identity: str, title: Markup, rows: list[tuple[Any, Markup]]) -> Markup:
+def _panel(identity: str, title: Markup, rows: list[tuple[Any, Markup]], said: Words) -> Markup:
     lines = [part for name, value in rows for part in (element("dt", _as_markup(name)), element("dd", value))]
-    close = element("a", text("×"), href="#", class_="close", aria_label="close")
+    close = element("a", text("×"), href="#", class_="close", aria_label=said.labels.close)
     return element("div", close, title, element("dl", *lines), id=identity, class_="panel")
 
 
@@ -152,16 +184,27 @@ def _as_markup(x: Any) -> Markup:
     return x if isinstance(x, str) and x.startswith("<math") else text(str(x))  # type: ignore[return-value]
 
 
-def _value(value: Any, run: Run, label: str) -> Markup:
+def _value(value: Any, run: Run, said: Words, label: str) -> Markup:
     box = formula(value_box(value, run.convention))
-    return box if max(np.shape(value), default=0) <= LARGEST else Markup(box + _picture(value, run, label))
+    return box if max(np.shape(value), default=0) <= LARGEST else Markup(box + _picture(value, run, said, label))
 
 
-def _picture(value: Any, run: Run, label: str) -> Markup:
+def _picture(value: Any, run: Run, said: Words, label: str) -> Markup:
     array = np.asarray(value, np.float64)
-    low, high, norm = (shown(float(x), run.convention) for x in (array.min(), array.max(), np.linalg.norm(array)))
-    caption = element("span", text(f"‖·‖ = {norm},  {low} … {high}"), class_="range")
-    return element("div", heat_map(array, label), caption, class_="large")
+    made = squares(array)
+    low, high, norm = (_number(float(x), run) for x in (array.min(), array.max(), np.linalg.norm(array)))
+    facts = [text(f"{said.labels.norm} {norm}, {low} … {high}")]
+    if made.block != (1, 1):
+        facts.append(prose(said.means_of_blocks(shape_text(made.block))))
+    ends = [element("span", text(_number(end, run))) for end in (-made.top, made.top)]
+    legend = element("span", ends[0], scale(), ends[1], class_="scale")
+    caption = element("div", *[element("div", fact) for fact in facts], legend, class_="range")
+    return element("div", heat_map(made, label), caption, class_="large")
+
+
+def _number(value: float, run: Run) -> str:
+    """A number in running text."""
+    return plain(number_box(shown(value, run.convention)))
 
 
 # ---- the steps ---------------------------------------------------------------------------------------------------
@@ -193,11 +236,51 @@ def _section(section: Section, explanation: Explanation, said: Words) -> Markup:
 
 
 def _item(item: Item, explanation: Explanation, said: Words) -> Markup:
-    if isinstance(item, Step):
-        return _step(item, explanation, said)
-    summary = element("summary", prose(said.repeated(item.first, item.last, item.count)))
-    lines = list(_folded(item, explanation, said))
-    return element("details", summary, *lines, class_="fold")
+    match item:
+        case Step():
+            return _step(item, explanation, said)
+        case Fold():
+            summary = element("summary", prose(said.repeated(item.first, item.last, item.count)))
+            return element("details", summary, *_folded(item, explanation, said), class_="fold")
+        case CallSteps():
+            inside = [_item(inner, explanation, said) for inner in item.items]
+            return _call(item, explanation, said, inside)
+        case EqualCalls():
+            return _equal_calls(item, explanation, said)
+
+
+def _call(call: CallSteps, explanation: Explanation, said: Words, inside: Iterable[Markup]) -> Markup:
+    """A module that opens: its path, class and what goes in and out stand above."""
+    path, kind = element("b", text(call.path)), element("span", text(call.kind), class_="kind")
+    through = element("span", prose(flows(call.enters, call.leaves, said)), class_="flows")
+    title = element("summary", path, text(" "), kind, through)
+    shown = call.opened or explanation.full or any(explanation.is_wanted(one) for one in all_steps(call.items))
+    return element("details", title, *inside, class_="module", **({"open": "open"} if shown else {}))
+
+
+def _equal_calls(equal: EqualCalls, explanation: Explanation, said: Words) -> Markup:
+    """Equal modules: a table of what goes in and out of each, the first in full, the others by their formulas."""
+    head, rows = table(equal, said)
+    thead = element("thead", element("tr", *[element("th", prose(cell)) for cell in head]))
+    tbody = element("tbody", *[element("tr", *[element("td", prose(cell)) for cell in row]) for row in rows])
+    about = element("p", prose(said.equal_calls(*ends(equal), equal.first.kind, len(equal.calls))), class_="note")
+    parts = [about, element("div", element("table", thead, tbody), class_="scroll", tabindex="0")]
+    parts.append(_item(equal.first, explanation, said))
+    others = equal.calls[1:]
+    if sum(len(call.steps) for call in others) <= OTHERS:
+        parts += [_call(call, explanation, said, _in_short(call, explanation, said)) for call in others]
+    else:
+        parts.append(element("p", prose(said.shown_alone(others[0].path)), class_="note"))
+    return element("div", *parts, class_="equal")
+
+
+def _in_short(call: CallSteps, explanation: Explanation, said: Words) -> Iterator[Markup]:
+    """The steps of a module that is equal to one that is shown: formulas, and how large the values are."""
+    for one in all_steps(call.items):
+        yield element("div", formula(Chain(one.left, one.rights)), class_="line scroll", tabindex="0")
+        if one.value is not None:
+            norm = shown(float(np.linalg.norm(one.value)), explanation.convention)
+            yield element("p", text(f"{said.labels.norm} {norm}"), class_="why")
 
 
 def _folded(fold: Fold, explanation: Explanation, said: Words) -> Iterator[Markup]:
@@ -212,11 +295,11 @@ def _step(one: Step, explanation: Explanation, said: Words) -> Markup:
     line = element("div", formula(chain_of(one)), class_="line scroll", tabindex="0")
     why = [element("p", prose(one.why), class_="why")] if one.why else []
     facts = []
-    if one.shape and one.number is not None:
+    if np.size(one.value) > 1 and one.number is not None:
         facts = [element("span", text(shape_text(one.shape)), class_="shape")]
     picture = []
     if large and explanation.run is not None:
-        picture = [_picture(one.value, explanation.run, one.symbol)]
+        picture = [_picture(one.value, explanation.run, said, one.symbol)]
     return element("div", *facts, line, *picture, *why, class_="step", id=f"s-{one.symbol}")
 
 
@@ -225,6 +308,25 @@ def formula(box: Box) -> Markup:
     return Markup(mathml(box))
 
 
+def _heading(parts: Prose) -> Markup:
+    """A title with its formulas, whose fractions have room."""
+    return _running([part if isinstance(part, str) else formula(part) for part in parts])
+
+
 def prose(parts: Prose) -> Markup:
-    """A sentence with its formulas."""
-    return Markup("".join([text(part) if isinstance(part, str) else formula(part) for part in parts]))
+    """A sentence with its formulas, whose fractions stand on one line."""
+    return _running([part if isinstance(part, str) else formula(in_line(part)) for part in parts])
+
+
+def _running(parts: Sequence[str | Markup]) -> Markup:
+    """Text with formulas; no line begins with a comma."""
+    found: list[Markup] = []
+    for place, part in enumerate(parts):
+        if part.startswith("<math"):
+            found.append(Markup(part))
+        elif place and parts[place - 1].startswith("<math") and part[:1] in STAYS:
+            found[-1] = Markup(f'<span class="together">{found[-1]}{text(part[0])}</span>')
+            found.append(text(part[1:]))
+        else:
+            found.append(text(part))
+    return Markup("".join(found))

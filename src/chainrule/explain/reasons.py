@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import isfinite, prod
 
 from chainrule.explain.run import Run
-from chainrule.notation.boxes import Box
-from chainrule.notation.prose import Part, Prose, listed
+from chainrule.notation.boxes import Box, Identifier
+from chainrule.notation.prose import Part, Prose
 from chainrule.notation.typeset import function_name, typeset
 from chainrule.notation.words import Words
+from chainrule.ops.op import Op
 from chainrule.symbolic.differentiate import has_slope, slope_of
 from chainrule.symbolic.expression import Call, Expression, Symbol, call, symbols, walk
 from chainrule.symbolic.program import Statement
@@ -45,16 +47,22 @@ class Reasons:
             output = [n for n in read if n in self.statements]
             label = [n for n in read if n not in self.statements]
             if len(output) == 1 and len(label) == 1:
-                return words.loss_measures(self.box(name), self.box(output[0]), self.box(label[0]))
+                truth = next((x for x in walk(formula) if is_call(x, "one_hot")), None)
+                if truth is None:
+                    return words.loss_measures(self.box(name), self.box(output[0]), self.box(label[0]))
+                t = self._truth(truth)
+                measured = words.loss_measures(self.box(name), self.box(output[0]), t)
+                return (*measured, words.gap, *words.one_hot(t, self.box(label[0])))
         if isinstance(formula, Call) and all(isinstance(part, Symbol) for part in formula.parts) and len(boxes) == 1:
             if formula.op.name == "softmax":
                 return words.probabilities(self.box(name), boxes[0])
             if formula.op.kind.name == "elementwise" and has_slope_rule(formula):
-                return words.activated(self.box(name), boxes[0], function_name(formula.op))
+                said = words.activated if prod(formula.shape) > 1 else words.function_of
+                return said(self.box(name), boxes[0], called(formula.op))
         product = next((p for p in _products(formula)), None)
         if product is not None:
             data = [n for part in product.parts for n in symbols(part) if not self._is_parameter(n)]
-            if data and is_call(formula, "add"):
+            if data and (is_call(formula, "add") or is_call(formula, "linear")):
                 return words.weighted_sums(self.box(name), self.box(data[0]))
         return words.computed(self.box(name), boxes) if boxes else ()
 
@@ -113,13 +121,15 @@ class Reasons:
                     if self._is_parameter(name):
                         data = next(iter(symbols(other)), None)
                         if data is not None:
-                            return words.outer_product(of, self.rate_box(statement.name), self.box(data))
+                            product_of = words.outer_product(of, self.rate_box(statement.name), self.box(data))
+                            is_batch = product.ndim > 1 and product.shape[-1 if place == 0 else -2] > 1
+                            return (*product_of, words.gap, *words.sum_over_batch(of)) if is_batch else product_of
                     return words.through_next_layer(of, self.rate_box(statement.name))
         if _is_added(formula, name):
             passes = words.bias_passes_on(of, y)
             if run.program.symbols[name].shape == statement.formula.shape:
                 return passes
-            return (*passes, " ", *words.sum_over_batch(of))
+            return (*passes, words.gap, *words.sum_over_batch(of))
         return ()
 
     def recomputed(self) -> Prose:
@@ -128,7 +138,7 @@ class Reasons:
         if not names:
             return ()
         boxes: list[Part] = [self.box(name) for name in names[:MENTIONED]]
-        return self.words.recomputed(listed(boxes if len(names) <= MENTIONED else [*boxes, "…"], ", ", ", "))
+        return self.words.recomputed(boxes if len(names) <= MENTIONED else [*boxes, "…"])
 
     # ---- what a gradient says --------------------------------------------------------------------------------
 
@@ -140,7 +150,15 @@ class Reasons:
         number = float(value.reshape(()))
         if number == 0:
             return self.words.stationary()
+        if not isfinite(number):
+            return ()
         return (self.words.increase if number < 0 else self.words.decrease)(self.box(name))
+
+
+def called(function: Op) -> Prose:
+    """The name of a function, with the letter that formulas have for it: sigmoid σ."""
+    box = function_name(function)
+    return (function.name, " ", box) if isinstance(box, Identifier) else (box,)
 
 
 def has_slope_rule(formula: Call) -> bool:

@@ -19,12 +19,13 @@ from chainrule.notation.numbers import carried
 from chainrule.symbolic.columns import as_columns, columns, in_columns
 from chainrule.symbolic.evaluate import evaluate
 from chainrule.symbolic.expression import Call, Expression, Number, Symbol, call, symbols, walk
+from chainrule.symbolic.modules import ModuleCall
 from chainrule.symbolic.program import Derivation, Program
 from chainrule.symbolic.recorded import Recorded
 from chainrule.symbolic.simplify import is_call, simplified
 from chainrule.tensor.backward import grad
 from chainrule.tensor.dispatch import GATES
-from chainrule.tensor.graph import Array
+from chainrule.tensor.graph import Array, Node
 from chainrule.tensor.switches import enable_grad
 from chainrule.tensor.tensor import Tensor, wrap
 
@@ -49,6 +50,8 @@ class Run:
         recomputed, called: as of a `Recorded`.
         layers: the letter and number of each of the layers' quantities: `W2` is ("W", 2).
         columns: the quantities that stand as columns here and as rows in the run.
+        calls: the calls of modules that computed a quantity, the outermost first, where modules are known.
+        parameters: the quantities that are parameters of those modules.
     """
 
     program: Program
@@ -60,6 +63,26 @@ class Run:
     called: dict[str, str] = field(default_factory=dict)
     layers: dict[str, tuple[str, int]] = field(default_factory=dict)
     columns: frozenset[str] = frozenset()
+    calls: dict[str, tuple[ModuleCall, ...]] = field(default_factory=dict)
+    parameters: frozenset[str] = frozenset()
+
+    # ---- modules ---------------------------------------------------------------------------------------------
+
+    def around(self, name: str) -> tuple[ModuleCall, ...]:
+        """The calls of modules that compute a quantity, the outermost first."""
+        return self.calls.get(name, ())
+
+    def around_rate(self, name: str) -> tuple[ModuleCall, ...]:
+        """The calls that the derivative by a quantity comes back through: those around all that reads it.
+
+        So the derivative by what a module reads is found in that module, and the one by what it gives before it.
+        """
+        found: tuple[ModuleCall, ...] | None = None
+        for statement in self.program.users.get(name, []):
+            if statement.name in self.program.reaching:
+                calls = self.calls.get(statement.name, ())
+                found = calls if found is None else tuple([c for c in found if c in calls])
+        return found or ()
 
     # ---- formulas --------------------------------------------------------------------------------------------
 
@@ -215,8 +238,15 @@ def _instead(formula: Expression, by: Mapping[Expression, Expression]) -> Expres
 # ---- making one -----------------------------------------------------------------------------------------------
 
 
-def run_of_recorded(recorded: Recorded, targets: Iterable[str], convention: Convention) -> Run:
-    """The run that a graph recorded, on columns if the convention has samples as columns."""
+def run_of_recorded(
+    recorded: Recorded, targets: Iterable[str], convention: Convention, *,
+    calls: Mapping[Node, tuple[ModuleCall, ...]] | None = None, parameters: Iterable[Any] = (),
+) -> Run:  # fmt: skip
+    """The run that a graph recorded, on columns if the convention has samples as columns.
+
+    Args:
+        calls: the calls of modules around each node, where modules are known, and `parameters` the leaves they own.
+    """
     program, turned = recorded.program, frozenset[str]()
     if convention.batch == "columns":
         found = in_columns(program, recorded.activations)
@@ -231,6 +261,8 @@ def run_of_recorded(recorded: Recorded, targets: Iterable[str], convention: Conv
                 letters.setdefault(recorded.names[part], (letter, layer.number))
     return Run(
         program, givens, convention, tuple(targets), wide, recorded.recomputed, recorded.called, letters, turned,
+        {recorded.names[node]: around for node, around in (calls or {}).items() if node in recorded.names},
+        frozenset([recorded.names[leaf] for leaf in parameters if leaf in recorded.names]),
     )  # fmt: skip
 
 

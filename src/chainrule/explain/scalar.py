@@ -14,6 +14,7 @@ from chainrule.explain.reasons import Reasons
 from chainrule.explain.run import Run
 from chainrule.explain.step import Section, Step, step
 from chainrule.notation.numbers import carried
+from chainrule.notation.typeset import is_written_out
 from chainrule.notation.words import Words
 from chainrule.symbolic.differentiate import cotangents
 from chainrule.symbolic.elements import Index, element
@@ -69,11 +70,12 @@ class Elements:
         places = [only] if only is not None else islice(np.ndindex(left.shape), most)
         for k, place in enumerate(places):
             name = self.named(left, place)
-            written = self.by_name(element(formula, place))
+            written = self.by_name(element(formula, place, self.run.convention.terms))
             value = self.run.value(left.name)[place]
             yield step(
                 self.run, name, [written], why if k == 0 else (), value=np.asarray(value), values=self.values,
                 recomputed=left.name in self.run.recomputed, key=("element", left.name, place),
+                of=left.name.removeprefix(f"d{self.run.program.loss}/d"),
             )  # fmt: skip
 
     def note(self) -> Any:
@@ -144,7 +146,7 @@ def numbers(run: Run, words: Words) -> list[Section]:
 
 def _written_out(run: Run, formula: Expression) -> list[Expression]:
     """sigma'(z), and what it is."""
-    if isinstance(formula, Slope) and run.convention.slope == "name":
+    if isinstance(formula, Slope) and not is_written_out(formula, run.convention):
         return [formula, formula.formula]
     return [formula]
 

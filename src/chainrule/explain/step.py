@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -14,7 +14,7 @@ from chainrule.notation.boxes import Box, Chain
 from chainrule.notation.matrices import LARGEST
 from chainrule.notation.plain import plain
 from chainrule.notation.prose import Prose
-from chainrule.notation.typeset import typeset, value_box
+from chainrule.notation.typeset import seen, typeset, value_box
 from chainrule.symbolic.expression import Expression, Number, Symbol, symbols
 from chainrule.tensor.graph import Array
 
@@ -34,6 +34,9 @@ class Step:
         recomputed: the run had not kept the value.
         key: what equal steps of other layers share.
         parts: the shapes of what the formula reads, by name.
+        of: the quantity that the step is about: z2 for z2, for dL/dz2 and for their elements.
+        module: the path of the module that computes the quantity, or that the derivative comes back through; "" outside
+            of modules.
     """
 
     symbol: str
@@ -46,6 +49,8 @@ class Step:
     recomputed: bool = False
     key: tuple[Any, ...] = ()
     parts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    of: str = ""
+    module: str = ""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -72,18 +77,84 @@ class Step:
 class Fold:
     """Steps that are equal to earlier ones but for their layer: shown once, with the range of their values.
 
-    `block` are the steps that stand for them, `count` how often they come, `first` and `last` the names of the first
-    step in the first and the last repetition, `norms` the smallest and the largest norm of each step of the block.
+    `repeats` are the equal blocks of steps, `norms` the smallest and the largest norm of each step of a block.
     """
 
-    block: tuple[Step, ...]
-    count: int
-    first: Box
-    last: Box
+    repeats: tuple[tuple[Step, ...], ...]
     norms: tuple[tuple[float, float], ...]
 
+    @property
+    def block(self) -> tuple[Step, ...]:
+        """The steps that stand for all."""
+        return self.repeats[0]
 
-Item: TypeAlias = Step | Fold
+    @property
+    def count(self) -> int:
+        """How often they come."""
+        return len(self.repeats)
+
+    @property
+    def first(self) -> Box:
+        """The name of the first step where they come first."""
+        return self.repeats[0][0].left
+
+    @property
+    def last(self) -> Box:
+        """The name of the first step where they come last."""
+        return self.repeats[-1][0].left
+
+
+@dataclass(frozen=True)
+class Flow:
+    """What enters or leaves a call of a module: a value on the way forward, a derivative on the way back.
+
+    `whole` is False for a derivative of which other calls send a part as well; `rms` is that of this call's part.
+    """
+
+    box: Box
+    shape: tuple[int, ...]
+    rms: float
+    whole: bool = True
+
+
+@dataclass(frozen=True)
+class CallSteps:
+    """The steps of one call of a module.
+
+    Attributes:
+        path, kind: the module's path and class.
+        items: its steps, and calls of modules inside of it.
+        enters, leaves: what it takes and gives, in the direction of the pass.
+        parameters: the rms of the derivatives by its parameters that the steps find; None where there are none.
+        opened: it was asked for, and is shown open.
+    """
+
+    path: str
+    kind: str
+    items: tuple[Item, ...]
+    enters: tuple[Flow, ...] = ()
+    leaves: tuple[Flow, ...] = ()
+    parameters: float | None = None
+    opened: bool = False
+
+    @cached_property
+    def steps(self) -> tuple[Step, ...]:
+        """All steps, those of folds and of equal calls once."""
+        return shown_steps(self.items)
+
+
+@dataclass(frozen=True)
+class EqualCalls:
+    """Calls that follow each other and make the same steps, but for the numbers: the first stands for all."""
+
+    calls: tuple[CallSteps, ...]
+
+    @property
+    def first(self) -> CallSteps:
+        return self.calls[0]
+
+
+Item: TypeAlias = Step | Fold | CallSteps | EqualCalls
 
 
 @dataclass(frozen=True)
@@ -96,8 +167,51 @@ class Section:
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        """All steps, those of folds once."""
-        return tuple([s for item in self.items for s in (item.block if isinstance(item, Fold) else (item,))])
+        """All steps, those of folds and of equal calls once."""
+        return shown_steps(self.items)
+
+
+def shown_steps(items: Sequence[Item]) -> tuple[Step, ...]:
+    """The steps among items, those of folds and of equal calls once."""
+    found: list[Step] = []
+    for item in items:
+        match item:
+            case Step():
+                found.append(item)
+            case Fold():
+                found += item.block
+            case CallSteps():
+                found += item.steps
+            case EqualCalls():
+                found += item.first.steps
+    return tuple(found)
+
+
+def all_steps(items: Sequence[Item]) -> Iterator[Step]:
+    """The steps among items, those of every repetition too."""
+    for item in items:
+        match item:
+            case Step():
+                yield item
+            case Fold():
+                for block in item.repeats:
+                    yield from block
+            case CallSteps():
+                yield from all_steps(item.items)
+            case EqualCalls():
+                yield from all_steps(item.calls)
+
+
+def ends(equal: EqualCalls) -> tuple[str, str]:
+    """The paths of the first and the last of equal calls: the same one for a module that is called again and again."""
+    return equal.calls[0].path, equal.calls[-1].path
+
+
+def row_names(equal: EqualCalls) -> list[str]:
+    """What tells equal calls apart: their paths, and for one module the number of the call."""
+    paths = [call.path for call in equal.calls]
+    numbers = range(1, len(paths) + 1)
+    return [p if paths.count(p) == 1 else f"{p} ({n})" for p, n in zip(paths, numbers, strict=True)]
 
 
 def text_of(prose: Prose) -> str:
@@ -120,6 +234,11 @@ def shape_text(shape: tuple[int, ...]) -> str:
     return "×".join(map(str, shape))
 
 
+def size_text(rms: float) -> str:
+    """A root mean square to three digits, which tells vanishing gradients from zero."""
+    return f"{rms:.3g}".replace("-", "−")
+
+
 def step(
     run: Run,
     left: Symbol,
@@ -131,6 +250,7 @@ def step(
     decimals: int | None = None,
     recomputed: bool = False,
     key: tuple[Any, ...] | None = None,
+    of: str | None = None,
 ) -> Step:
     """A step whose last formula is shown with numbers too.
 
@@ -140,8 +260,12 @@ def step(
         value: its value; by default that of the run.
         values: the numbers of the formula's symbols; by default those of the run.
         decimals: of the value, where the convention's own number does not fit.
+        of: the quantity that it is about; by default the one whose value or derivative `left` is.
     """
     convention = run.convention
+    back = f"d{run.program.loss}/d"
+    of = left.name.removeprefix(back) if of is None else of
+    calls = run.around_rate(of) if left.name.startswith(back) else run.around(of)
     numbers = run.shown if values is None else values
     exact = run.value(left.name) if value is None else value
     printed = numbers.get(left.name, exact)
@@ -159,7 +283,9 @@ def step(
         why=why,
         recomputed=recomputed,
         key=(_signature(left), *[_signature(f) for f in formulas]) if key is None else key,
-        parts={name: s.shape for name, s in read.items()},
+        parts={name: s.shape for name, s in seen(formula, convention).items()},
+        of=of,
+        module=calls[-1].path if calls else "",
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import ArgumentError, ArgumentTypeError, GraphError, UnsupportedError
-from chainrule.explain.callers import callers_names
+from chainrule.explain.callers import callers_modules, callers_names
 from chainrule.explain.explanation import Explanation, Name
 from chainrule.explain.run import Run
 from chainrule.explain.step import Section, Step, step
@@ -21,6 +21,7 @@ from chainrule.notation.boxes import Identifier
 from chainrule.notation.conventions import Convention
 from chainrule.notation.conventions import convention as convention_of
 from chainrule.notation.names import name_box
+from chainrule.notation.numbers import stated
 from chainrule.notation.prose import Prose
 from chainrule.notation.typeset import typeset
 from chainrule.notation.words import Words, words
@@ -86,7 +87,8 @@ def update(
         )
     group, p = _chosen(optimizer, param)
     before = optimizer.last_step[p] if _was_taken(optimizer, p) else optimizer.before(p, group)
-    called = dict(names) if names is not None else callers_names(sys._getframe(1), None)
+    frame = sys._getframe(1)
+    called = dict(names) if names is not None else callers_names(frame, callers_modules(frame).values())
     return update_of(optimizer, p, before, called, convention_of(convention), words(lang), full=full)
 
 
@@ -253,11 +255,11 @@ def _why(run: Run, said: Words, statement: Statement, name: str, count: int) -> 
     letter = statement.name.removesuffix("_new")
     if letter == name:
         rate = typeset(Symbol("eta"), c)
-        decay = (" ", *said.weight_decay(name_box(name, c))) if "lambda" in symbols(statement.formula) else ()
+        decay = (said.gap, *said.weight_decay(name_box(name, c))) if "lambda" in symbols(statement.formula) else ()
         return (
             *said.step_against_gradient(name_box(name, c), rate),
             *decay,
-            " ",
+            said.gap,
             *said.before_and_after(name_box(name, c)),
         )
     if letter.endswith("hat"):
@@ -274,7 +276,8 @@ def _settings(run: Run, inputs: Mapping[str, Symbol], hyper: Mapping[str, Any]) 
     parts: list[Any] = []
     for name in hyper:
         parts += [", "] if parts else []
-        parts += [typeset(inputs[name], run.convention), f" = {float(hyper[name]):g} ({name})"]
+        number = stated(int(hyper[name]) if name == "step" else float(hyper[name]), run.convention)
+        parts += [typeset(inputs[name], run.convention), " = ", number, f" ({name})"]
     return tuple(parts)
 
 

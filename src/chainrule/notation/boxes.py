@@ -133,6 +133,7 @@ APPLY = Operator("\N{FUNCTION APPLICATION}", "mark")
 """Between a function and its argument."""
 COMMA = Operator(",", "comma")
 MINUS = Operator("−", "prefix")
+SLASH = Operator("/", "mark")
 
 
 def row(*parts: Box) -> Box:
@@ -147,3 +148,21 @@ def separated(parts: list[Box], separator: Box = COMMA) -> Box:
     for part in parts:
         spread += [separator, part] if spread else [part]
     return row(*spread)
+
+
+def in_line(box: Box) -> Box:
+    """A formula for running text: its outermost fractions with a slash, as far as that needs no parentheses."""
+    match box:
+        case Fraction(top, bottom) if _is_one_factor(top) and _is_one_factor(bottom):
+            return row(top, SLASH, bottom)
+        case Row(parts):
+            return row(*[in_line(part) for part in parts])
+        case Fenced(body, left, right):
+            return Fenced(in_line(body), left, right)
+    return box
+
+
+def _is_one_factor(box: Box) -> bool:
+    """True for what may stand beside a slash: dL, W2, 3; no sums and products."""
+    signs = [part for part in box.parts if isinstance(part, Operator)] if isinstance(box, Row) else []
+    return not isinstance(box, Fraction) and all(sign == APPLY for sign in signs)

@@ -16,6 +16,9 @@ from typing import Literal, get_args, get_type_hints
 from chainrule.errors import ArgumentError, ArgumentTypeError
 from chainrule.symbolic.expression import Expression, Number, call
 
+SHORTEST = 5
+"""A sum of fewer terms is never shortened: it would not get shorter."""
+
 
 @dataclass(frozen=True)
 class Convention:
@@ -38,6 +41,8 @@ class Convention:
         update_decimals: the same for parameters after a step, which differ from those before by little.
         rounding: what happens to the digits after those: "rounded" (half to even) or "truncated".
         intermediates: whether later steps go on with "exact" numbers or with those "carried" over as shown.
+        terms: a sum of more terms than this is shortened to its first ones, dots with the number of those that are left
+            out below them, and its last one; 0 for no sum.
 
     Raises:
         ArgumentError: where a field has none of the values that it may have.
@@ -59,6 +64,7 @@ class Convention:
     update_decimals: int = 6
     rounding: Literal["rounded", "truncated"] = "rounded"
     intermediates: Literal["exact", "carried"] = "exact"
+    terms: int = 12
 
     def __post_init__(self) -> None:
         hints = get_type_hints(Convention)
@@ -73,6 +79,11 @@ class Convention:
                     f"Convention: {name} lies from 0 to 15, as far as floats reach",
                     got=[f"{name}  {getattr(self, name)!r}"],
                 )
+        if self.terms < 0 or 0 < self.terms < SHORTEST:
+            raise ArgumentError(
+                f"Convention: terms is 0, or at least {SHORTEST}: the first three, the dots and the last",
+                got=[f"terms  {self.terms!r}"],
+            )
 
 
 _ALL = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from itertools import zip_longest
 
 from chainrule.notation.boxes import (
     TIMES,
@@ -55,7 +56,7 @@ def _element(box: Box) -> str:
         case Operator():
             return _operator(box)
         case Row(parts):
-            return _tag("mrow", *map(_element, parts))
+            return _tag("mrow", *[_placed(part, following) for part, following in zip_longest(parts, parts[1:])])
         case Scripts(base, sub, sup):
             return _scripts(base, sub, sup)
         case Limits(base, below):
@@ -78,6 +79,13 @@ def _element(box: Box) -> str:
             lines = [(a, Row((Operator("="), b))) for a, b in zip(lefts, rights, strict=True)]
             return _table(lines, "right", "left", displaystyle="true")
     raise TypeError(f"not a box: {box!r}")
+
+
+def _placed(part: Box, following: Box | None) -> str:
+    """A part of a row; between a factor and the name of a function there is more space than between letters."""
+    if part == TIMES and isinstance(following, Word):
+        return _tag("mo", _escaped(TIMES.text), lspace="0", rspace="0.22em")
+    return _element(part)
 
 
 def _scripts(base: Box, sub: Box | None, sup: Box | None) -> str:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from chainrule.notation.boxes import Box, Fenced, Matrix, Numeral, Operator, Scripts, separated
 from chainrule.notation.conventions import Convention
-from chainrule.notation.numbers import number_box, shown, shown_alike
+from chainrule.notation.numbers import number_box, shown_alike
 
 LARGEST = 6
 """An array with more rows or columns than this is elided."""
@@ -50,9 +50,7 @@ def _places(n: int) -> list[int | None]:
 
 
 def _texts(values: list[Any], convention: Convention, decimals: int | None) -> list[str]:
-    if decimals is None:
-        return shown_alike(values, convention)
-    return [shown(value, convention, decimals) for value in values]
+    return shown_alike(values, convention, decimals)
 
 
 def _entry(i: int | None, j: int | None, texts: Any) -> Box:

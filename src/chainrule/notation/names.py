@@ -54,11 +54,6 @@ def derivative(top: Box, bottom: Box, convention: Convention) -> Fraction:
     return Fraction(row(d, top), row(d, bottom))
 
 
-def layer_box(base: Box, number: int, convention: Convention) -> Box:
-    """A letter with the number of its layer."""
-    return _with_layer(base, str(number), None, convention)
-
-
 def _quantity(name: str, convention: Convention) -> Box:
     parts = _NAME.fullmatch(name)
     base = _letter(parts["base"]) if parts is not None else None

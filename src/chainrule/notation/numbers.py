@@ -40,6 +40,8 @@ def shown(value: Any, convention: Convention, decimals: int | None = None) -> st
         return str(int(number))
     if abs(number) >= LARGEST or (kept := _cut(value, places, convention)) == 0:
         return _with_power(value, places, convention)
+    if decimals is not None and _cut(value, convention.decimals, convention) == 0:  # few of its digits would be left
+        return _with_power(value, places, convention)
     if _is(kept, value):
         return _plainest(kept)
     return f"{kept:f}"
@@ -60,9 +62,9 @@ def carried(value: Any, convention: Convention) -> Any:
     return np.array(taken, array.dtype).reshape(array.shape) if array.shape else array.dtype.type(taken[0])
 
 
-def shown_alike(values: Iterable[Any], convention: Convention) -> list[str]:
+def shown_alike(values: Iterable[Any], convention: Convention, decimals: int | None = None) -> list[str]:
     """Numbers that stand in one matrix: all with the decimals that the longest of them needs."""
-    texts = [shown(value, convention) for value in values]
+    texts = [shown(value, convention, decimals) for value in values]
     places = max([len(t.partition(".")[2]) for t in texts if _is_fixed(t)], default=0)
     return [t if not _is_fixed(t) or not places else _padded(t, places) for t in texts]
 

@@ -42,14 +42,19 @@ from chainrule.notation.matrices import matrix_box, size_box
 from chainrule.notation.names import ACTIVATIONS, name_box
 from chainrule.notation.numbers import number_box, shown, stated
 from chainrule.ops.op import Op
-from chainrule.symbolic.expression import Call, Expression, Kept, Number, Pulled, Slope, Symbol, call
+from chainrule.symbolic.elements import FIRST
+from chainrule.symbolic.expression import Call, Expression, Kept, LeftOut, Number, Pulled, Slope, Symbol, call
+from chainrule.symbolic.simplify import times
 
 # How tightly the outermost sign of a box binds.
 RELATION, SUM, BIG, HADAMARD, PRODUCT, JUXTAPOSED, POWER, ATOM = range(8)
 
-DOT, ODOT = Operator("⋅"), Operator("⊙")
+DOT, ODOT, DOTS = Operator("⋅"), Operator("⊙"), Operator("⋯", "mark")
 ONES = Identifier("𝟏")
 """A vector of ones, and before braces the indicator: 1 where the condition holds, else 0."""
+
+FLAT = 12
+"""A sum of more terms is laid out as one row, term by term."""
 
 AXES = "ijklmnpq"
 """The letter of each axis below a sum: i runs down the rows, j across the columns."""
@@ -106,6 +111,8 @@ class _Typesetter:
                 return self._symbol(formula)
             case Number(value):
                 return _signed(stated(value, self.convention))
+            case LeftOut(count):
+                return Laid(dots(count))
             case Slope():
                 return self._slope(formula)
             case Kept(of, name):
@@ -128,7 +135,7 @@ class _Typesetter:
         return Laid(box, ATOM if tight else POWER)
 
     def _slope(self, slope: Slope) -> Laid:
-        if self._is_written_out(slope):
+        if is_written_out(slope, self.convention):
             return self.laid(slope.formula)
         name = Scripts(function_name(slope.op), sup=Operator("′", "mark"))
         return Laid(row(name, APPLY, self._arguments([slope.at], slope.op, dict(slope.params))), POWER)
@@ -142,10 +149,6 @@ class _Typesetter:
             jacobian = Scripts(function_name(pulled.of.op), sup=Operator("′", "mark"))
         turned = _raised(Laid(jacobian), transposed_sign(self.convention)).box
         return Laid(row(turned, TIMES, self.at(pulled.g, JUXTAPOSED)), PRODUCT)
-
-    def _is_written_out(self, slope: Slope) -> bool:
-        """The slope of a square or a logarithm has no name of its own; that of an activation has, if one likes."""
-        return self.convention.slope == "formula" or slope.op.name not in ACTIVATIONS
 
     def _arguments(self, inputs: list[Expression], op: Op, params: dict[str, Any]) -> Box:
         parts = [self.box(x) for x in inputs]
@@ -184,7 +187,7 @@ class _Typesetter:
         """A product taken apart, down to what is none."""
         if _is(formula, "mul"):
             return [factor for part in formula.parts for factor in self.factors(part)]
-        if isinstance(formula, Slope) and self._is_written_out(formula) and _is(formula.formula, "mul"):
+        if isinstance(formula, Slope) and is_written_out(formula, self.convention) and _is(formula.formula, "mul"):
             return self.factors(formula.formula)
         if isinstance(formula, Call) and formula.op.name in TRANSPARENT and _same_elements(formula):
             return self.factors(formula.parts[0])
@@ -201,7 +204,7 @@ class _Typesetter:
         parts: list[Box] = []
         for i, factor in enumerate(factors):
             laid = self.laid(factor)
-            leads = i == 0 and _is_negative(laid.box)
+            leads = i == 0 and _is_negative(laid.box) and not _is_sum(laid.box)
             closes = i == last and laid.level == BIG
             fits = laid.level >= level or leads or closes
             box = laid.box if fits and not (i > 0 and _is_negative(laid.box)) else Fenced(laid.box)
@@ -215,6 +218,20 @@ class _Typesetter:
         return DOT if both_numbers or not is_scalar(before) or clash(left, right) else TIMES
 
 
+def is_written_out(slope: Slope, convention: Convention) -> bool:
+    """The slope of a square or a logarithm has no name of its own; that of an activation has, if one likes."""
+    return convention.slope == "formula" or slope.op.name not in ACTIVATIONS
+
+
+def seen(formula: Expression, convention: Convention) -> dict[str, Symbol]:
+    """The symbols that the reader sees: of sigma'(z) the z, where it is written out the a."""
+    if isinstance(formula, Symbol):
+        return {formula.name: formula}
+    if isinstance(formula, Slope):
+        return seen(formula.formula if is_written_out(formula, convention) else formula.at, convention)
+    return {name: symbol for part in formula.parts for name, symbol in seen(part, convention).items()}
+
+
 # ---- operators ------------------------------------------------------------------------------------------------
 
 
@@ -222,16 +239,89 @@ def _applied(t: _Typesetter, f: Call) -> Laid:
     return t.apply(f)
 
 
+def _terms(f: Expression) -> list[tuple[str, Expression]]:
+    """The terms of a sum with their signs, in order."""
+    found: list[tuple[str, Expression]] = []
+    stack: list[tuple[str, Expression]] = [("+", f)]
+    while stack:
+        sign, one = stack.pop()
+        if _is(one, "add") and sign == "+":
+            stack += [("+", one.parts[1]), ("+", one.parts[0])]
+        elif _is(one, "sub") and sign == "+":
+            stack += [("−", one.parts[1]), ("+", one.parts[0])]
+        else:
+            found.append((sign, one))
+    return found
+
+
+def sum_box(count: int, term: Callable[[int], tuple[str, Box]], most: int) -> Box:
+    """The sum of `count` terms, each given by its number as sign and box: a + b + c + dots + z if there are too many.
+
+    Args:
+        most: so many are shown as they are, 0 for all. Below the dots stands how many are left out.
+    """
+    left_out = count - FIRST - 1 if most and count > most else 0
+    terms = [term(i) for i in ((*range(FIRST), count - 1) if left_out else range(count))]
+    if left_out:
+        terms.insert(FIRST, ("+", dots(left_out)))
+    parts: list[Box] = []
+    for sign, box in terms:
+        if parts or sign == "−":
+            parts += [Operator(sign), _after_a_sign(box)]
+        else:
+            parts.append(box)
+    return row(*parts)
+
+
+def dots(count: int) -> Box:
+    """The dots for so many terms of a sum."""
+    return Limits(DOTS, Numeral(str(count)))
+
+
+def is_left_out(box: Box) -> bool:
+    """True for the dots that stand for terms of a sum."""
+    return isinstance(box, Limits) and box.base == DOTS
+
+
+def _long_sum(t: _Typesetter, terms: list[tuple[str, Expression]]) -> Laid:
+    """A sum laid out as one row: it may be deeper than one could walk, sum by sum."""
+
+    def term(i: int) -> tuple[str, Box]:
+        sign, one = terms[i]
+        return sign, t.at(one, SUM) if sign == "+" else _subtracted(t, one)
+
+    return Laid(sum_box(len(terms), term, t.convention.terms), SUM)
+
+
 def _add(t: _Typesetter, f: Call) -> Laid:
+    if len(terms := _terms(f)) > (t.convention.terms or FLAT):
+        return _long_sum(t, terms)
     a, b = f.parts
-    right = t.at(b, SUM)
-    return Laid(row(t.at(a, SUM), Operator("+"), Fenced(right) if _is_negative(right) else right), SUM)
+    return Laid(row(t.at(a, SUM), Operator("+"), _after_a_sign(t.at(b, SUM))), SUM)
 
 
 def _sub(t: _Typesetter, f: Call) -> Laid:
+    if len(terms := _terms(f)) > (t.convention.terms or FLAT):
+        return _long_sum(t, terms)
     a, b = f.parts
-    right = t.at(b, BIG)
-    return Laid(row(t.at(a, SUM), Operator("−"), Fenced(right) if _is_negative(right) else right), SUM)
+    return Laid(row(t.at(a, SUM), Operator("−"), _subtracted(t, b)), SUM)
+
+
+def _subtracted(t: _Typesetter, f: Expression) -> Box:
+    laid = t.laid(f)
+    fits = laid.level >= BIG or (_is_negative(laid.box) and not _is_sum(laid.box))
+    return _after_a_sign(laid.box) if fits else Fenced(laid.box)
+
+
+def _after_a_sign(term: Box) -> Box:
+    """A term as it stands after a plus or a minus: of -2 x the number alone has parentheses, of -a + b all."""
+    if not _is_negative(term):
+        return term
+    assert isinstance(term, Row)
+    sign, number, *rest = term.parts
+    if isinstance(number, Numeral) and rest and rest[0] in (DOT, TIMES) and not _is_sum(term):
+        return row(Fenced(row(sign, number)), *rest)
+    return Fenced(term)
 
 
 def _neg(t: _Typesetter, f: Call) -> Laid:
@@ -239,7 +329,7 @@ def _neg(t: _Typesetter, f: Call) -> Laid:
 
 
 def _mul(t: _Typesetter, f: Call) -> Laid:
-    factors = t.factors(f)
+    factors = _with_one_number(t.factors(f))
     slopes = [x for x in factors if isinstance(x, Slope) and not is_scalar(x)]
     others = [x for x in factors if x not in slopes]
     if t.convention.product == "diag" and slopes and others and _is_column(f) and not all(map(is_scalar, others)):
@@ -252,6 +342,18 @@ def _mul(t: _Typesetter, f: Call) -> Laid:
         front = [t.product(scalars).box, TIMES] if scalars else []
         return Laid(row(*front, *diagonals, rest), PRODUCT if scalars else JUXTAPOSED)
     return t.product(factors)
+
+
+def _with_one_number(factors: list[Expression]) -> list[Expression]:
+    """The numbers of a product in one: the slope of a square brings a 2, that of a mean divides by its count."""
+    numbers = [x for x in factors if isinstance(x, Number)]
+    if len(numbers) < 2 or any(x.shape for x in numbers):
+        return factors
+    number = numbers[0].value
+    for other in numbers[1:]:
+        number = times(number, other.value)
+    rest = [x for x in factors if not isinstance(x, Number)]
+    return rest if rest and number == 1 else [Number(number), *rest]
 
 
 def _div(t: _Typesetter, f: Call) -> Laid:
@@ -275,7 +377,9 @@ def _matmul(t: _Typesetter, f: Call) -> Laid:
 
 def _matmul_part(t: _Typesetter, x: Expression) -> Box:
     if isinstance(x, Number) and x.shape:  # a matrix full of one number
-        ones = ONES if not t.sizes else Limits(ONES, size_box(x.shape))
+        is_row = x.ndim == 2 and x.shape[0] == 1 < x.shape[1]
+        ones: Box = Scripts(ONES, sup=transposed_sign(t.convention)) if is_row else ONES
+        ones = ones if not t.sizes else Limits(ones, size_box(x.shape))
         return ones if x.value == 1 else row(t.at(Number(x.value), JUXTAPOSED), TIMES, ones)
     return t.at(x, JUXTAPOSED)
 
@@ -392,6 +496,14 @@ def _over_an_axis(t: _Typesetter, f: Call) -> Laid:
     return t.apply(f, params if axis == natural or others_are_one else {**params, "axis": axis})
 
 
+def _of_rows(t: _Typesetter, f: Call) -> Laid:
+    """A loss that takes rows. Where samples are columns it is handed their transposes, which says nothing new."""
+    columns = t.convention.batch == "columns"
+    parts = [x.parts[0] if columns and _is(x, "mT") else x for x in f.parts]
+    name = Word(f.op.name.removesuffix("_of_probabilities"))
+    return Laid(row(name, APPLY, t._arguments(parts, f.op, dict(f.params))), POWER)
+
+
 def _identity(t: _Typesetter, f: Call) -> Laid:
     size = dict(f.params)["size"]
     n = size if isinstance(size, int) else size[0]
@@ -416,7 +528,8 @@ LAYOUTS: dict[str, Callable[[_Typesetter, Call], Laid]] = {
     "sum": partial(_big, Operator("∑", "prefix")), "prod": partial(_big, Operator("∏", "prefix")),
     "amax": partial(_big, Word("max")), "amin": partial(_big, Word("min")), "mean": _mean, "norm": _norm,
     "argmax": partial(_big, Word("arg max")), "argmin": partial(_big, Word("arg min")),
-    "softmax": _over_an_axis, "log_softmax": _over_an_axis, "eye": _identity, "zeros": _zeros, "slice": _slice,
+    "softmax": _over_an_axis, "log_softmax": _over_an_axis, "eye": _identity,
+    "zeros": _zeros, "slice": _slice, "cross_entropy_of_probabilities": _of_rows,
 }  # fmt: skip
 """The operators that have a layout of their own; every other one is name(inputs)."""
 
@@ -493,11 +606,18 @@ def _outer(box: Box, place: int) -> Box:
 
 
 def _is_number(box: Box) -> bool:
+    if isinstance(box, Fraction):
+        return isinstance(box.top, Numeral) and isinstance(box.bottom, Numeral)
     return isinstance(box, Numeral)
 
 
 def _is_negative(box: Box) -> bool:
     return isinstance(box, Row) and box.parts[0] == MINUS
+
+
+def _is_sum(box: Box) -> bool:
+    """True where a plus or a minus stands between parts: -a + b."""
+    return isinstance(box, Row) and any(isinstance(p, Operator) and p.text in "+−" and p != MINUS for p in box.parts)
 
 
 def _signed(box: Box) -> Laid:

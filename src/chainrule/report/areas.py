@@ -173,7 +173,7 @@ def heat_map(chart: HeatMap) -> Markup:
         parts += _cells(values, shades, left, y, cell, pitch)
     parts += list(_column_labels(chart, left, cell, bottom))
     parts += list(_scale(chart, shades, left, bottom + 3.1 * LINE_HEIGHT))
-    described = f"{chart.value_label} from {written(shades.low)} to {written(shades.high)}"
+    described = f"{chart.value_label}: {written(shades.low)} – {written(shades.high)}"
     return picture(chart.title, described, bottom + 4.4 * LINE_HEIGHT, [element("g", *parts, class_=series_class(0))])
 
 

@@ -44,6 +44,8 @@ Alignment: TypeAlias = Literal["left", "right", "center"]
 class Series:
     """One line of a chart: `ys` over `xs`, which do not decrease.
 
+    `is_reference` marks a line that others are compared with: it is drawn thin and quiet.
+
     Raises:
         ArgumentError: where `xs` and `ys` differ in length.
     """
@@ -51,6 +53,7 @@ class Series:
     name: str
     xs: Sequence[float | None]
     ys: Sequence[float | None]
+    is_reference: bool = False
 
     def __post_init__(self) -> None:
         _require_same_length(f"Series({self.name!r})", "xs", self.xs, "ys", self.ys)
@@ -227,6 +230,14 @@ class Formula:
 
 
 @dataclass(frozen=True)
+class Code:
+    """Lines of a program, to be copied as they are; `title` says what they do."""
+
+    text: str
+    title: str = ""
+
+
+@dataclass(frozen=True)
 class Facts:
     """Names and values side by side: the data, the model, the seed."""
 
@@ -285,7 +296,7 @@ class Figure:
     caption: str = ""
 
 
-Block: TypeAlias = Heading | Paragraph | Formula | Facts | Table | Figure
+Block: TypeAlias = Heading | Paragraph | Formula | Code | Facts | Table | Figure
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from chainrule.report.document import (
     Alignment,
     Block,
     Cell,
+    Code,
     Document,
     Facts,
     Figure,
@@ -91,6 +92,8 @@ def _block(block: Block) -> Markup:
             return element("p", *[text(run) if isinstance(run, str) else _math(run) for run in block.runs])
         case Formula():
             return _formula(block)
+        case Code():
+            return _code(block)
         case Facts():
             return _facts(block)
         case Table():
@@ -134,6 +137,13 @@ def _formula(formula: Formula) -> Markup:
         aria_label=formula.title or "Formula",
     )
     return element("div", *title, element("div", line, *label, class_="line"), class_="formula")
+
+
+def _code(code: Code) -> Markup:
+    title = [element("p", text(code.title))] if code.title else []
+    lines = element("pre", element("code", text(code.text)), class_="scroll", tabindex="0", role="region",
+                    aria_label=code.title or "Code")  # fmt: skip
+    return element("div", *title, lines, class_="code")
 
 
 def _facts(facts: Facts) -> Markup:

@@ -1,4 +1,4 @@
-"""A document as the source of a LaTeX article. It needs amsmath, and ctex where the text is Chinese."""
+"""A document as the source of a LaTeX article. It needs amsmath, amssymb, and ctex where the text is Chinese."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from chainrule.report.document import (
     Block,
     Cell,
+    Code,
     Document,
     Facts,
     Figure,
@@ -17,14 +18,10 @@ from chainrule.report.document import (
     Table,
     alignments,
 )
+from chainrule.report.latex_text import escaped
 from chainrule.report.terminal import block_text
 from chainrule.report.values import printable, written, written_rows
 
-_ESCAPES = {
-    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "−": "$-$", "×": r"$\times$",
-    "∞": r"$\infty$", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "–": "--", "…": r"\dots{}",
-    **{c: "\\" + c for c in "{}$&#_%"}, **{c: f"$^{{{d}}}$" for c, d in zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-", strict=True)},
-}  # fmt: skip
 _SIDES = {"left": "l", "right": "r", "center": "c"}
 
 
@@ -57,6 +54,12 @@ def _block(block: Block) -> Iterator[str]:
             yield r"\begin{equation*}"
             yield block.math.tex() + (rf" \tag{{{_text(_bare(block.label))}}}" if block.label else "")
             yield r"\end{equation*}"
+        case Code():
+            if block.title:
+                yield _text(block.title)
+            yield r"\begin{verbatim}"
+            yield printable(block.text).encode("ascii", "replace").decode()
+            yield r"\end{verbatim}"
         case Facts():
             yield r"\begin{description}"
             yield from [rf"\item[{_text(name)}] {_text(written(value))}" for name, value in block.items]
@@ -84,7 +87,7 @@ def _cell(cell: Cell, text: str) -> str:
 
 
 def _text(plain: str) -> str:
-    return "".join([_ESCAPES.get(c, c) for c in printable(plain)])
+    return escaped(printable(plain))
 
 
 def _bare(label: str) -> str:

@@ -8,6 +8,7 @@ from math import isfinite
 from rich.cells import cell_len
 from rich.text import Text
 
+from chainrule.report.axis import SMALLEST
 from chainrule.report.document import HeatMap, Histograms, StackedBars
 from chainrule.report.shades import Shades, shades_of
 from chainrule.report.values import printable, written
@@ -53,7 +54,8 @@ def _stacked_bars(chart: StackedBars, width: int) -> Iterator[Text]:
 
 def _stacked(values: Sequence[float], total: float, low: float, high: float, room: int) -> str:
     """Each part as a run of its letter, to the left of zero the negative ones; a mark at the sum."""
-    scale = (room - 1) / ((high - low) or 1.0)
+    extent = high - low
+    scale = (room - 1) / (extent if extent > SMALLEST else 1.0)  # of denormal numbers the quotient overflows
     zero = round(-low * scale)
     cells = [" "] * room
     cells[zero] = "|"
@@ -110,7 +112,7 @@ def _histograms(chart: Histograms, width: int) -> Iterator[Text]:
         # what is there is seen, however little of it there is
         bars = [BLOCKS[0 if not s else max(1, round(s / highest * 8))] * wide for s in chart.shares[row]]
         yield Text(f"{_padded(label, gutter)} │{''.join(bars)}│ {printable(remarks[row])}".rstrip(), no_wrap=True)
-    first, last = written(chart.edges[0]), written(chart.edges[-1])
+    first, last = f"{chart.edges[0]:g}", f"{chart.edges[-1]:g}"
     yield Text(f"{' ' * gutter}  {first}{last:>{max(len(last) + 1, bins * wide - len(first))}}", style="dim")
     if chart.x_label:
         yield Text(f"{' ' * gutter}  {printable(chart.x_label)}", style="dim")

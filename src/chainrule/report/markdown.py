@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from chainrule.report.document import (
     Block,
     Cell,
+    Code,
     Document,
     Facts,
     Figure,
@@ -46,6 +47,10 @@ def _block(block: Block) -> Iterator[str]:
                 yield _text(block.title)
             tag = rf" \tag{{{_tag(block.label)}}}" if block.label else ""
             yield f"$$\n{block.math.tex()}{tag}\n$$"
+        case Code():
+            if block.title:
+                yield _text(block.title)
+            yield f"```python\n{printable(block.text)}\n```"
         case Facts():
             yield "\n".join([f"- {_text(name)}: {_text(written(value))}" for name, value in block.items])
         case Table():

@@ -97,6 +97,7 @@ class _Drawn:
     name: str
     lines: list[list[Point]]
     dots: list[Point]
+    is_reference: bool
 
     @property
     def points(self) -> list[Point]:
@@ -137,7 +138,7 @@ def _plot(x_axis: Axis, y_axis: Axis, *, room_for_names: float) -> _Plot:
 def _drawn(index: int, series: Series, chart: LineChart, plot: _Plot) -> _Drawn:
     stretches = [[plot.place(point) for point in run] for run in runs(series, log_y=chart.log_y)]
     lines, dots = lines_and_dots(stretches)
-    return _Drawn(index, series.name, lines, dots)
+    return _Drawn(index, series.name, lines, dots, series.is_reference)
 
 
 def _grid(plot: _Plot) -> Iterator[Markup]:
@@ -160,16 +161,22 @@ def _axis_labels(chart: LineChart, plot: _Plot) -> Iterator[Markup]:
 def _series(drawn: _Drawn, phase: float | None) -> Markup:
     path_of_lines = "".join("M" + "L".join(xy(*point) for point in line) for line in drawn.lines)
     dots_path = "".join(f"M{xy(*point)}h0" for point in drawn.dots)
-    parts = [_line(drawn.index, path_of_lines)] if path_of_lines else []
+    parts = [_line(drawn, path_of_lines)] if path_of_lines else []
     if dots_path:
         parts.append(line_path(dots_path, stroke_width=4.5, stroke_linecap="round"))
     if phase is not None:
         parts.append(_markers(drawn.index, _spread(drawn.points, phase)))
-    return element("g", *parts, class_=series_class(drawn.index))
+    return element("g", *parts, class_=_class(drawn))
 
 
-def _line(index: int, path: str) -> Markup:
-    dash = DASHES[index % len(DASHES)]
+def _class(drawn: _Drawn) -> str:
+    return "reference" if drawn.is_reference else series_class(drawn.index)
+
+
+def _line(drawn: _Drawn, path: str) -> Markup:
+    if drawn.is_reference:
+        return line_path(path, stroke_width=1)
+    dash = DASHES[drawn.index % len(DASHES)]
     dashes = {"stroke_dasharray": dash} if dash else {}
     return line_path(path, stroke_width=1.8, stroke_linejoin="round", **dashes)
 
@@ -203,7 +210,7 @@ def _names_beside_lines(drawn: Sequence[_Drawn], plot: _Plot) -> Iterator[Markup
     heights = _apart([one.points[-1][1] for one in ending], plot.top, plot.bottom)
     for one, height in zip(ending, heights, strict=True):
         label = words_at(one.name, plot.right + GAP, height + FONT_SIZE / 3)
-        yield element("g", label, class_=series_class(one.index))
+        yield element("g", label, class_=_class(one))
 
 
 def _apart(heights: Sequence[float], top: float, bottom: float) -> list[float]:
@@ -230,10 +237,10 @@ def _legend(drawn: Sequence[_Drawn], left: float, top: float, *, with_markers: b
 
 def _legend_entry(one: _Drawn, x: float, y: float, *, with_markers: bool) -> Iterator[Markup]:
     middle = y - FONT_SIZE / 3
-    sample = [_line(one.index, f"M{xy(x, middle)}h{coordinate(SAMPLE_WIDTH)}")]
+    sample = [_line(one, f"M{xy(x, middle)}h{coordinate(SAMPLE_WIDTH)}")]
     if with_markers:
         sample.append(_markers(one.index, [(x + SAMPLE_WIDTH / 2, middle)]))
-    yield element("g", *sample, class_=series_class(one.index))
+    yield element("g", *sample, class_=_class(one))
     yield words_at(one.name, x + SAMPLE_WIDTH + GAP, y)
 
 
@@ -241,8 +248,8 @@ def _described(chart: LineChart) -> str:
     ends = []
     for series in chart.series:
         last = [point for run in runs(series, log_y=chart.log_y) for point in run][-1:]
-        ends += [f"{series.name} ends at {written(y)}" for _, y in last]
-    return f"{chart.y_label} over {chart.x_label}: {'; '.join(ends)}."
+        ends += [f"{series.name} → {written(y)}" for _, y in last]
+    return f"{chart.y_label} / {chart.x_label}: {'; '.join(ends)}"  # no words of ours: the page may be in any language
 
 
 # ---- bars --------------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from chainrule.report.document import (
     Bars,
     Block,
     Chart,
+    Code,
     Document,
     Facts,
     Figure,
@@ -45,7 +46,7 @@ LETTERS = string.ascii_lowercase + string.ascii_uppercase + string.digits
 LETTERS_ON_A_LINE = 3
 LONGEST_WORD = 24
 INDENT = "    "
-"""Before each line of a formula."""
+"""Before each line of a formula or a program."""
 STRONG, ABSENT = 0.5, 0.0
 # Between the columns of a table the widest that fits; rich draws one space of it as the column's edge.
 GAPS = (3, 2, 1)
@@ -60,6 +61,11 @@ _ASCII = str.maketrans(
     | {"σ": "sigma", "δ": "delta", "ℓ": "l", "η": "eta", "θ": "theta", "≤": "<=", "≥": ">=", "≠": "!=", "⊤": "T"}
     | {"⋯": "...", "⋮": ":", "⋱": ":"}
 )
+
+
+def in_ascii(text: str) -> str:
+    """Text for a terminal that knows no more: mathematical signs by their names, what has none as a question mark."""
+    return text.translate(_ASCII).encode("ascii", "replace").decode("ascii")
 
 
 def to_text(document: Document, width: int = 80) -> str:
@@ -117,6 +123,9 @@ def _block(block: Block, width: int, *, braille: bool) -> Iterator[RenderableTyp
             yield _text("".join([run if isinstance(run, str) else run.plain(ONE_LINE) for run in block.runs]))
         case Formula():
             yield from _formula(block, width)
+        case Code():
+            yield from [_text(block.title, "dim")] if block.title else []
+            yield from [Text(INDENT + printable(line), overflow="fold") for line in block.text.splitlines()]
         case Facts():
             yield _facts(block)
         case Table():
@@ -152,17 +161,32 @@ def _facts(facts: Facts) -> RenderableType:
 def _table(table: Table, width: int) -> Iterator[RenderableType]:
     if table.caption:
         yield _text(table.caption, "italic")
-    needed = _needed_widths(table)
-    gap = next((gap for gap in GAPS if sum(needed) + gap * (len(needed) - 1) <= width), GAPS[-1])
+    needed, whole = _needed_widths(table), _whole_widths(table)
+    fits = [gap for widths in (whole, needed) for gap in GAPS if sum(widths) + gap * (len(widths) - 1) <= width]
+    gap = next(iter(fits), GAPS[-1])
     for columns in _column_groups([one + gap for one in needed], width + gap):
-        yield _part_of_table(table, columns, gap)
+        widths = _widths([needed[c] for c in columns], [whole[c] for c in columns], width - gap * (len(columns) - 1))
+        yield _part_of_table(table, columns, widths, gap)
 
 
-def _part_of_table(table: Table, columns: Sequence[int], gap: int) -> RenderableType:
+def _widths(needed: Sequence[int], whole: Sequence[int], width: int) -> list[int]:
+    """What each column gets: what it needs, and of what is left first those that want least more.
+
+    Left alone, rich takes from all columns alike, and breaks words in some where others have room.
+    """
+    widths, left = list(needed), width - sum(needed)
+    for column in sorted(range(len(needed)), key=lambda c: whole[c] - needed[c]):
+        more = max(0, min(whole[column] - needed[column], left))
+        widths[column] += more
+        left -= more
+    return widths
+
+
+def _part_of_table(table: Table, columns: Sequence[int], widths: Sequence[int], gap: int) -> RenderableType:
     sides = alignments(table)
     rich_table = RichTable(box=box.SIMPLE_HEAD, padding=(0, gap - 1, 0, 0), pad_edge=False, show_edge=False)
-    for column in columns:
-        rich_table.add_column(_text(table.columns[column]), justify=sides[column], overflow="fold")
+    for column, width in zip(columns, widths, strict=True):
+        rich_table.add_column(_text(table.columns[column]), justify=sides[column], overflow="fold", width=max(width, 1))
     for index, cells in enumerate(written_rows(table)):
         shades = table.emphasis[index] if table.emphasis is not None else [None] * len(cells)
         rich_table.add_row(*(Text(cells[column], style=_style(shades[column])) for column in columns))
@@ -190,10 +214,19 @@ def _column_groups(needed: Sequence[int], width: int) -> Iterator[list[int]]:
 
 def _needed_widths(table: Table) -> list[int]:
     """What the longest word of each column takes; longer text wraps, and very long words break."""
-    columns = zip(*[[printable(name) for name in table.columns], *written_rows(table)], strict=True)
     return [
-        min(LONGEST_WORD, max(cell_len(word) for one in column for word in one.split() or [""])) for column in columns
+        min(LONGEST_WORD, max(cell_len(word) for one in column for word in one.split() or [""]))
+        for column in _texts_of_columns(table)
     ]
+
+
+def _whole_widths(table: Table) -> list[int]:
+    """What the longest line of each column takes."""
+    return [max(cell_len(line) for one in column for line in one.split("\n")) for column in _texts_of_columns(table)]
+
+
+def _texts_of_columns(table: Table) -> list[tuple[str, ...]]:
+    return list(zip(*[[printable(name) for name in table.columns], *written_rows(table)], strict=True))
 
 
 # ---- charts ----------------------------------------------------------------------------------------------

@@ -6,14 +6,15 @@ over by moving the transpose inwards; where an operator does not let it through,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any
+from fractions import Fraction
+from math import prod
 
 import numpy as np
 
 from chainrule.ops.loss import elementwise_loss_shape
-from chainrule.symbolic.expression import Call, Expression, Symbol, call, replaced, symbols
+from chainrule.symbolic.expression import Call, Expression, Number, Symbol, call, replaced, symbols
 from chainrule.symbolic.program import Program, Statement
 from chainrule.symbolic.simplify import is_call, simplified
 from chainrule.tensor.graph import Array
@@ -53,7 +54,7 @@ def in_columns(program: Program, activations: Iterable[str]) -> Columns:
     statements = []
     for statement in program.statements:
         formula = replaced(statement.formula, back)
-        formula = columns(formula) if statement.name in turned else _total(formula)
+        formula = columns(formula) if statement.name in turned else total(formula)
         statements.append(Statement(statement.name, simplified(formula), statement.where))
     givens = tuple([new.get(s.name, s) for s in program.givens])
     return Columns(Program(givens, tuple(statements), program.loss), frozenset(turned))
@@ -100,7 +101,7 @@ def columns(formula: Expression) -> Expression:
         inner = formula.parts[0]
         wanted = (formula.shape[0], 1) if formula.ndim == 1 else formula.shape[::-1]
         if inner.shape == wanted and 1 in wanted:
-            return _total(inner)
+            return total(inner)
         if formula.ndim == 1 and inner.shape == wanted[::-1]:
             return columns(inner)
     if isinstance(formula, Call):
@@ -130,8 +131,9 @@ def _through(formula: Call) -> Expression | None:
     return None
 
 
-def _total(formula: Expression) -> Expression:
+def total(formula: Expression) -> Expression:
     """A formula with columns inside what adds up all elements."""
+    formula = sum_of_sums(formula)
     if not isinstance(formula, Call):
         return formula
     params = dict(formula.params)
@@ -140,10 +142,20 @@ def _total(formula: Expression) -> Expression:
         return call(formula.op.name, columns(formula.parts[0]), **params)
     if formula.op.shape_rule is elementwise_loss_shape and not formula.shape:
         return call(formula.op.name, *[None if x is None else columns(x) for x in formula.inputs], **params)
-    parts = tuple([_total(part) for part in formula.parts])
+    parts = tuple([total(part) for part in formula.parts])
     return formula if all(a is b for a, b in zip(parts, formula.parts, strict=True)) else formula.with_parts(parts)
 
 
-def turned_values(values: Mapping[str, Any], turned: frozenset[str]) -> dict[str, Any]:
-    """The values of a program on rows as those of the program on columns."""
-    return {name: as_columns(value) if name in turned else value for name, value in values.items()}
+def sum_of_sums(formula: Expression) -> Expression:
+    """A sum or a mean of what is itself summed along an axis, as one sum over all."""
+    if not (is_call(formula, "sum") or is_call(formula, "mean")) or formula.shape:
+        return formula
+    (inner,) = formula.parts
+    negated = is_call(inner, "neg")
+    summed = inner.parts[0] if negated else inner
+    if not is_call(summed, "sum"):
+        return formula
+    one = call("sum", summed.parts[0])
+    if is_call(formula, "mean") and inner.shape != (1,):
+        one = call("mul", Number(Fraction(1, prod(inner.shape))), one)
+    return call("neg", one) if negated else one

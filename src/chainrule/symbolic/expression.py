@@ -84,6 +84,15 @@ class Number(Expression):
         return float(self.value) if isinstance(self.value, Fraction) else self.value
 
 
+@dataclass(frozen=True)
+class LeftOut(Expression):
+    """So many terms of a long sum, which are not written down: it is for showing, and has no value."""
+
+    count: int
+    shape: Shape = ()
+    dtype: DType = float64
+
+
 @dataclass(frozen=True, eq=False)
 class Call(Expression):
     """An operator of the catalogue on formulas; None stands for an optional input that is absent."""

@@ -113,7 +113,7 @@ def users_site(frame: FrameType) -> Site:
     if code.co_filename not in USERS_FILES:  # a file seen for the first time
         ours = code.co_filename.startswith(PACKAGE)
         (OUR_FILES if ours else USERS_FILES).add(code.co_filename)
-        if ours:
+        if ours and frame.f_back is not None:
             return users_site(frame)
     return code, frame.f_lasti
 

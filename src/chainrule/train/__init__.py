@@ -7,6 +7,7 @@ dry_run            a model's code runs to be traced, and leaves nothing behind i
 steps              the halves of a step as functions of a batch, compiled or as they are
 loop               the training loop, with callbacks
 watch              the callbacks: validation, best weights, history, checkpoints
+layers             one more: what happens to every layer, and the events, through `chainrule.diagnose`'s watch
 session            all of it together: start a run, or resume one
 run, files         the run folder; files that appear whole or not at all
 reporting          the run as a report

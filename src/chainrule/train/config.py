@@ -62,6 +62,7 @@ DEFAULT_LAYERS = (256, 128)
 DEFAULT_VALIDATION = 0.1
 DEFAULT_TEST_FRACTION = 0.2
 DEFAULT_BATCH_SIZE = 32
+DEFAULT_WATCH = 0.01
 DEFAULT_STEPS = 1800
 """Without --epochs a run is about so many steps long, in at least 10 and at most 200 epochs."""
 
@@ -98,6 +99,7 @@ class Request:
     seed: int = 0
     early_stopping: int | None = None
     compile: bool | None = None
+    watch: float | None = None
 
     def __post_init__(self) -> None:
         for name, known in _NAMES.items():
@@ -140,7 +142,8 @@ class Request:
 class Settings:
     """How a run trains, with nothing left open; None where a setting does not apply.
 
-    A model, a loss or an optimizer that a builder made is `given`; layers and activation are then None.
+    watch is the share of the time for looking at the layers, 0 for not at all. A model, a loss or an optimizer that a
+    builder made is `given`; layers and activation are then None.
     """
 
     layers: tuple[int, ...] | None
@@ -157,6 +160,7 @@ class Settings:
     validation: float
     early_stopping: int | None
     compile: bool
+    watch: float
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as what JSON holds."""
@@ -215,6 +219,7 @@ def settle(request: Request, *, task: Task, training_rows: int, batches: int | N
         validation=_or(request.validation, DEFAULT_VALIDATION),
         early_stopping=request.early_stopping,
         compile=request.compile is not False,
+        watch=_or(request.watch, DEFAULT_WATCH),
     )
 
 
@@ -276,6 +281,7 @@ _RANGES: Mapping[str, tuple[float, float, str]] = {
     "early_stopping": (1, math.inf, "a whole number of at least 1"),
     "validation": _FRACTION,
     "test_fraction": _FRACTION,
+    "watch": _FRACTION,
 }
 
 

@@ -60,6 +60,9 @@ class Callback:
     def after_backward(self, training: Training) -> None:
         """Called for each batch, between the backward pass and the step."""
 
+    def loss_not_finite(self, training: Training, inputs: Any, targets: Any) -> None:
+        """Called for a batch whose loss is NaN or infinite, after the backward pass, before the training fails."""
+
     def after_epoch(self, training: Training, record: Record) -> None:
         """Called after each epoch; what it adds to the record is kept."""
 
@@ -121,7 +124,6 @@ def fit(
         DataError: there are no batches.
     """
     training = Training(model, loss, optimizer, scheduler, epochs, count_of(batches), epochs_done)
-    hooks = [c.after_backward for c in callbacks if type(c).after_backward is not Callback.after_backward]
     backward, update = compile(backward_of(model, loss, optimizer)), update_of(optimizer, compile)
     for callback in callbacks:
         callback.before_training(training)
@@ -132,7 +134,9 @@ def fit(
             callback.before_epoch(training)
         rate = optimizer.param_groups[0]["lr"]
         start = time.perf_counter()
-        mean_loss = _one_epoch(training, batches, backward, update, scheduler if schedule_per_batch else None, hooks)
+        mean_loss = _one_epoch(
+            training, batches, backward, update, scheduler if schedule_per_batch else None, callbacks
+        )
         record: Record = {"epoch": epoch, "train_loss": mean_loss, "lr": float(rate)}
         record["seconds"] = time.perf_counter() - start
         record["gradient_norms"] = gradient_norms(model)
@@ -152,13 +156,16 @@ def _one_epoch(
     backward: Function,
     update: Callable[[], Any],
     scheduler: Any | None,
-    hooks: Sequence[Any],
+    callbacks: Sequence[Callback],
 ) -> float:
     """The mean loss of an epoch's batches, each weighted by its number of examples."""
+    hooks = [c.after_backward for c in callbacks if type(c).after_backward is not Callback.after_backward]
     total, examples = 0.0, 0
     for inputs, targets in batches:
         number = backward(inputs, targets).item()
         if not math.isfinite(number):
+            for callback in callbacks:
+                callback.loss_not_finite(training, inputs, targets)
             raise _not_finite(training, number)
         for hook in hooks:
             training.batch_loss = number

@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from chainrule.diagnose.report import watch_blocks
+from chainrule.diagnose.watch import POINTS, Event, Watch
+from chainrule.errors import NonFiniteLossError
+from chainrule.notation.words import words
 from chainrule.report import (
     Alignment,
     Block,
@@ -12,6 +16,7 @@ from chainrule.report import (
     Facts,
     Figure,
     Heading,
+    HeatMap,
     LineChart,
     Paragraph,
     Series,
@@ -19,7 +24,8 @@ from chainrule.report import (
     Value,
     to_html,
 )
-from chainrule.train.config import Settings
+from chainrule.train.config import Settings, Task
+from chainrule.train.layers import Layers, in_words
 from chainrule.train.loop import Record
 from chainrule.train.metrics import METRIC_OF, NAMES, Metrics, written
 from chainrule.train.problem import Problem
@@ -29,6 +35,7 @@ if TYPE_CHECKING:
     from chainrule.train.prediction import Predictions
 
 MOST_CLASSES_SHOWN = 30
+MOST_LINES = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +43,8 @@ class Outcome:
     """A finished run.
 
     metrics are those of the best epoch's weights on each part. confusion counts the test rows of each class
-    (down) by predicted class (across). stopped says why training ended before its last epoch.
+    (down) by predicted class (across). stopped says why training ended before its last epoch. watch is what was
+    seen of the layers; None if the run was not watched.
     """
 
     problem: Problem
@@ -51,6 +59,7 @@ class Outcome:
     confusion: list[list[int]] | None
     seconds: float
     versions: dict[str, str]
+    watch: Watch | None = None
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -72,6 +81,7 @@ class Outcome:
             "epochs": len(self.records),
             "best_epoch": self.best_epoch,
             "stopped": self.stopped,
+            "events": None if self.watch is None else self.watch.to_dict()["events"],
             "seconds": self.seconds,
             "metrics": self.metrics,
             "classes": list(self.class_names) if self.problem.task == "classification" else None,
@@ -91,6 +101,7 @@ def summary(outcome: Outcome) -> Document:
                 [
                     ("trained", _training_in_words(outcome)),
                     ("weights", _choice_in_words(outcome)),
+                    *_seen_in_words(outcome.watch),
                     ("run folder", str(outcome.folder.path)),
                     ("report", str(outcome.folder.report)),
                 ]
@@ -110,10 +121,12 @@ def full_report(outcome: Outcome) -> str:
                 ("trained", _training_in_words(outcome)),
                 ("weights", _choice_in_words(outcome)),
                 ("parameters", outcome.parameters),
+                *_seen_in_words(outcome.watch),
             ]
         ),
         Heading("Training"),
-        *_curves(outcome),
+        *_curves(outcome.records, outcome.problem.task),
+        *_layers(outcome.watch),
         Heading("Result"),
         *_tables(outcome),
         Heading("Data"),
@@ -124,6 +137,20 @@ def full_report(outcome: Outcome) -> str:
         Facts(_settings_in_words(outcome)),
     ]
     return to_html(Document(f"{problem.name}: training run", str(outcome.folder.path.name), blocks))
+
+
+def report_of_failure(
+    name: str, folder: RunFolder, error: NonFiniteLossError, epochs: int, layers: Layers | None
+) -> str:
+    """The HTML file of a run whose loss or weights were no longer finite: why, and what its layers did until then."""
+    records = folder.read_history(epochs)
+    watch = None if layers is None else layers.watch
+    blocks: list[Block] = [
+        Facts([("failed", error.what), *(("", line) for line in error.got), ("what to do", error.mend or "")]),
+        *([Heading("Training"), *_curves(records, None)] if records else []),
+        *_layers(watch),
+    ]
+    return to_html(Document(f"{name}: training failed", str(folder.path.name), blocks))
 
 
 def headline(outcome: Outcome) -> str:
@@ -204,8 +231,22 @@ def confusion_table(counts: list[list[int]], class_names: tuple[str, ...], rows:
 # ---- charts ---------------------------------------------------------------------------------------------------
 
 
-def _curves(outcome: Outcome) -> list[Block]:
-    records = outcome.records
+def _layers(watch: Watch | None) -> list[Block]:
+    """What the watch saw: events, a heat map of layers over steps for each quantity, the slopes of activations."""
+    if watch is None or not watch.looks:
+        return []
+    return [Heading("Layers"), *watch_blocks(watch, words("en"))]
+
+
+def _seen_in_words(watch: Watch | None) -> list[tuple[str, Value]]:
+    """The events in a line, if there were any."""
+    alike: dict[tuple[str, str], list[Event]] = {}
+    for event in () if watch is None else watch.events:
+        alike.setdefault((event.kind, event.what), []).append(event)
+    return [("watch", f"step {some[0].step:,}: {in_words(some)}") for some in alike.values()]
+
+
+def _curves(records: list[Record], task: Task | None) -> list[Block]:
     epochs = [float(record["epoch"]) for record in records]
     losses = [Series("training", epochs, [record["train_loss"] for record in records])]
     if "validation_loss" in records[-1]:
@@ -216,26 +257,35 @@ def _curves(outcome: Outcome) -> list[Block]:
             "The training loss is the mean over the epoch's batches, while the weights changed.",
         )
     ]
-    name = METRIC_OF.get(outcome.problem.task)
+    name = None if task is None else METRIC_OF.get(task)
     if name is not None and name in records[-1].get("validation", {}):
         values = [record["validation"][name] for record in records]
         chart = LineChart(NAMES[name].capitalize() if name != "rmse" else "RMSE", "epoch", NAMES[name],
                           [Series("validation", epochs, values)])  # fmt: skip
         blocks.append(Figure(chart, "On the validation rows, after each epoch."))
-    layers = records[-1]["gradient_norms"]
-    norms = [
-        Series(f"layer {layer}", epochs, [record["gradient_norms"].get(layer) for record in records])
-        for layer in layers
-    ]
     blocks.append(
         Figure(
-            LineChart("Gradient norm of each layer", "epoch", "norm", norms, log_y=True),
+            _norms(records, epochs),
             "The Euclidean norm over a layer's weights and biases, for the last batch of each epoch.",
         )
     )
     rates = [record["lr"] for record in records]
     blocks.append(Figure(LineChart("Learning rate", "epoch", "learning rate", [Series("lr", epochs, rates)])))
     return blocks
+
+
+def _norms(records: list[Record], epochs: list[float]) -> LineChart | HeatMap:
+    """A line for each layer; of many layers, whose lines nobody could tell apart, a row of shades."""
+    title = "Gradient norm of each layer"
+    norms = {
+        layer: [record["gradient_norms"].get(layer) for record in records] for layer in records[-1]["gradient_norms"]
+    }
+    if len(norms) > MOST_LINES:
+        every = -(-len(records) // POINTS)
+        columns, rows = [f"{e:.0f}" for e in epochs[::every]], [values[::every] for values in norms.values()]
+        return HeatMap(title, list(norms), columns, rows, "epoch", "norm", log=True)
+    lines = [Series(f"layer {layer}", epochs, values) for layer, values in norms.items()]
+    return LineChart(title, "epoch", "norm", lines, log_y=True)
 
 
 def _source(outcome: Outcome) -> str:

@@ -1,7 +1,7 @@
 """The run folder: everything that is needed to look at a run, to go on with it and to predict with it.
 
 config.json             what was asked, the settings, the data's origin and treatment, versions
-metrics.jsonl           a line for each epoch
+metrics.jsonl           a line for each epoch; its `watch` is what was seen of the layers (layers.py)
 checkpoint.safetensors  where to go on: arrays, and JSON in its header
 model.safetensors       the weights of the best epoch
 result.json             what came out

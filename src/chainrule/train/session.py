@@ -7,23 +7,25 @@ import math
 import os
 import platform
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from chainrule.errors import DataError, NonFiniteLossError, StateError, UsageError
+from chainrule.errors import DataError, FileWriteError, NonFiniteLossError, StateError, UsageError
 from chainrule.tensor.functions.random import Generator
 from chainrule.tensor.tensor import wrap
 from chainrule.train import checkpoint as checkpoints
 from chainrule.train.config import Given, Request, Settings, settle
 from chainrule.train.files import sha256_of
+from chainrule.train.layers import Layers, origin_in_words
 from chainrule.train.loop import Callback, Record, Shuffled, count_of, fit
 from chainrule.train.metrics import Evaluation, Metrics, confusion, evaluate, measure
 from chainrule.train.network import build_loss, build_network, build_optimizer, build_schedule
 from chainrule.train.problem import Built, Examples, Feed, Origin, Problem
-from chainrule.train.reporting import Outcome, full_report
+from chainrule.train.reporting import Outcome, full_report, report_of_failure
 from chainrule.train.run import RunFolder, create
 from chainrule.train.sources import load
 from chainrule.train.steps import Compiling, Function, as_it_is, judgement_of
@@ -218,7 +220,10 @@ def _trained(
     elif folder.metrics.exists():
         folder.read_history(0)
     validation = [] if problem.validation is None else [Validation(problem, judgement)]
-    own = [*validation, Sound(), best, History(folder), keeper]
+    layers = None
+    if settings.watch:
+        layers = Layers(prepared.model, settings.watch, say, settings.batch_size, earlier)
+    own = [*([layers] if layers else []), *validation, Sound(), best, History(folder), keeper]
     later: list[Record] = []
     try:
         with threads_for(_operations(prepared)):
@@ -241,8 +246,13 @@ def _trained(
         raise Interrupted(folder, keeper.latest_epoch, settings.epochs) from interrupt
     except NonFiniteLossError as error:
         keeper.flush()
-        raise _with_place(error, folder, keeper.latest_epoch) from error
-    return _finished(prepared, folder, [*earlier, *later], best, stopped, judgement)
+        described = _described(error, folder, keeper.latest_epoch, layers)
+        with suppress(FileWriteError):  # the training's own error is what counts
+            folder.write_report(report_of_failure(problem.name, folder, described, keeper.latest_epoch, layers))
+        raise described from error
+    if layers is not None:
+        layers.watch.close()
+    return _finished(prepared, folder, [*earlier, *later], best, stopped, judgement, layers)
 
 
 def _operations(prepared: Prepared) -> float:
@@ -252,9 +262,14 @@ def _operations(prepared: Prepared) -> float:
     return 2.0 * parameter_count(prepared.model) * prepared.settings.batch_size
 
 
-def _with_place(error: NonFiniteLossError, folder: RunFolder, epoch: int) -> NonFiniteLossError:
+def _described(error: NonFiniteLossError, folder: RunFolder, epoch: int, layers: Layers | None) -> NonFiniteLossError:
+    """The error with what the layers show, and with the place of what was saved."""
+    got = list(error.got)
+    if layers is not None:
+        layers.look_once_more()
+        got += [f"first not finite  {origin_in_words(layers.origin)}"] if layers.origin is not None else []
     kept = f" The state after epoch {epoch} is in {folder.checkpoint}." if epoch else " No epoch was completed."
-    return NonFiniteLossError(error.what, got=error.got, where=error.where, mend=f"{error.mend}{kept}")
+    return NonFiniteLossError(error.what, got=got, where=error.where, mend=f"{error.mend}{kept}")
 
 
 def _finished(
@@ -264,6 +279,7 @@ def _finished(
     best: Best,
     stopped: str | None,
     judgement: Function,
+    layers: Layers | None,
 ) -> Outcome:
     """Evaluates the weights of the best epoch and writes model, result and report.
 
@@ -291,6 +307,7 @@ def _finished(
         confusion=_confusion(problem, test),
         seconds=sum(record["seconds"] for record in records),
         versions=versions(),
+        watch=None if layers is None else layers.watch,
     )
     folder.write_model(best.weights)
     folder.write_report(full_report(outcome))

@@ -5,16 +5,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
-from chainrule.diagnose.candidates import activation, data, initialisation, normalisation, residual, stepping
-from chainrule.diagnose.candidates.candidate import Candidate
+from chainrule.diagnose.candidates import (
+    activation,
+    data,
+    initialisation,
+    normalisation,
+    precision,
+    recurrence,
+    residual,
+    rewriting,
+    stepping,
+)
+from chainrule.diagnose.candidates.candidate import Candidate, Case
 from chainrule.diagnose.causes.finding import Finding
-from chainrule.nn.module import Module
-from chainrule.optim.optimizer import Optimizer
 
-__all__ = ["Candidate", "suggested"]
+__all__ = ["Candidate", "Case", "candidates", "families_for", "suggested"]
 
 FAMILIES = {
     "activation cap": ("activation", "normalisation", "residual"),
@@ -39,19 +44,37 @@ FAMILIES = {
 }
 """By mechanism, the families of remedies. What is missing has none: a stationary point, frozen or unused parameters."""
 
+AGAINST = {"vanishing": frozenset(("clipping",))}
+"""By cause, the families that make it worse: clipping only shortens."""
 
-def suggested(
-    findings: Sequence[Finding], model: Module, optimizer: Optimizer | None, batches: Sequence[Any]
-) -> tuple[Candidate, ...]:
+MODULES = (
+    initialisation, activation, normalisation, residual, recurrence, stepping, data, rewriting, precision,
+)  # fmt: skip
+
+LOST = ("operand", "precision")
+"""For numbers that stop being finite in an operator; what changes the steps comes too late for the first of them."""
+
+EVERY = tuple(dict.fromkeys([*[family for families in FAMILIES.values() for family in families], *LOST]))
+
+
+def families_for(finding: Finding) -> tuple[str, ...]:
+    """The families of remedies that a finding calls for; () where none is known."""
+    named = LOST if finding.mechanism.startswith("made") else FAMILIES.get(finding.mechanism, ())
+    against = AGAINST.get(finding.cause, frozenset())
+    return tuple([family for family in named if family not in against])
+
+
+def suggested(case: Case) -> tuple[Candidate, ...]:
     """The candidates that the findings call for and that fit the model, each once."""
     families: dict[str, None] = {}
-    for finding in findings:
-        named = FAMILIES.get(finding.mechanism, ())
-        if finding.cause == "non-finite" and finding.mechanism.startswith("made"):
-            named = ("clipping", "rate")
-        families.update(dict.fromkeys(named))
-    found: list[Candidate] = []
-    for family in families:
-        for module in (initialisation, activation, normalisation, residual, stepping, data):
-            found += module.candidates(family, model, optimizer, batches)
+    for finding in case.diagnosis.findings:
+        families.update(dict.fromkeys(families_for(finding)))
+    if case.diagnosis.ledger.ends_at is not None and families:
+        families["precision"] = None
+    found = [one for family in families for one in candidates(family, case)]
     return tuple({one.name: one for one in found}.values())
+
+
+def candidates(family: str, case: Case) -> list[Candidate]:
+    """The candidates of one family that fit the model."""
+    return [one for module in MODULES for one in module.candidates(family, case)]

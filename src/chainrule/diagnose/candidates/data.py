@@ -5,13 +5,12 @@ The statistics are constants of the changed model, so that new data are treated 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from chainrule.diagnose.candidates.candidate import Candidate
+from chainrule.diagnose.candidates.candidate import Candidate, Case
 from chainrule.nn.module import Module
 from chainrule.optim.optimizer import Optimizer
 from chainrule.tensor.graph import Array
@@ -27,7 +26,7 @@ INPUTS = """class Standardised(nn.Module):
     def forward(self, x):
         return self.model((x - self.mean) / self.std)
 
-model = Standardised(model, x_train.mean(0), x_train.std(0) + 1e-8)  # over the samples"""
+model = Standardised(model, x_train.mean({axis}), x_train.std({axis}) + 1e-8)"""
 
 OUTPUTS = """class Rescaled(nn.Module):
     def __init__(self, model, mean, std):
@@ -39,7 +38,10 @@ OUTPUTS = """class Rescaled(nn.Module):
     def forward(self, x):
         return self.model(x) * self.std + self.mean
 
-model = Rescaled(model, y_train.mean(0), y_train.std(0))  # better: train on (y - mean) / std"""
+model = Rescaled(model, y_train.mean({axis}), y_train.std({axis}))"""
+
+MEAN_AND_SIZE = "layers and their initialisation are made for inputs of mean 0 and size 1"
+ON_THEIR_SCALE = "the weights need not grow to reach the targets; training on (y - mean) / std does the same"
 
 
 class Rescaled(Module):
@@ -60,9 +62,9 @@ class Rescaled(Module):
         return y if self.output_mean is None else y * self.output_std + self.output_mean
 
 
-def candidates(family: str, model: Module, optimizer: Optimizer | None, batches: Sequence[Any]) -> list[Candidate]:
+def candidates(family: str, case: Case) -> list[Candidate]:
     """The candidates of the families "inputs" and "targets": for one tensor of floats."""
-    at = {"inputs": 0, "targets": 1}.get(family)
+    at, batches = {"inputs": 0, "targets": 1}.get(family), case.batches
     if at is None or not all(isinstance(batch[at], Tensor) and batch[at].value.dtype.kind == "f" for batch in batches):
         return []
     values = np.concatenate([np.asarray(batch[at].value) for batch in batches]) if batches[0][at].ndim else None
@@ -73,10 +75,12 @@ def candidates(family: str, model: Module, optimizer: Optimizer | None, batches:
     axes = 0 if values.ndim == 2 else None
     mean, std = values.mean(axes, dtype=np.float64), values.std(axes, dtype=np.float64)
     std = np.where(std > 1e-8 * (np.abs(mean) + 1), std, 1.0)
-    pair = (np.asarray(mean, kind), np.asarray(std, kind))
+    pair, axis = (np.asarray(mean, kind), np.asarray(std, kind)), "" if axes is None else "0"
     if at == 0:
-        return [Candidate("standardised inputs", INPUTS, partial(_wrap, pair, None))]
-    return [Candidate("output on the targets' scale", OUTPUTS, partial(_wrap, None, pair))]
+        code = INPUTS.replace("{axis}", axis)
+        return [Candidate("standardised inputs", MEAN_AND_SIZE, code, partial(_wrap, pair, None))]
+    code = OUTPUTS.replace("{axis}", axis)
+    return [Candidate("output on the targets' scale", ON_THEIR_SCALE, code, partial(_wrap, None, pair))]
 
 
 def _wrap(given: Any, put_out: Any, model: Module, optimizer: Optimizer | None) -> Module:

@@ -1,24 +1,22 @@
-"""Initialisation anew: He, Xavier, orthogonal, LSUV; biases of 0; for recurrent layers orthogonal steps and open gates.
+"""Initialisation anew: He, Xavier, orthogonal, LSUV; or the biases alone.
 
-Sources: He et al. 2015, Glorot & Bengio 2010, Saxe et al. 2014, Mishkin & Matas 2016 (LSUV), Jozefowicz et al. 2015
-(the forget gate's bias).
+Sources: He et al. 2015, Glorot & Bengio 2010, Saxe et al. 2014, Mishkin & Matas 2016 (LSUV).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from chainrule.diagnose.candidates.candidate import Candidate, layers, stream
+from chainrule.diagnose.candidates.candidate import Candidate, Case, layers, stream
 from chainrule.diagnose.measure import rms
 from chainrule.diagnose.run import call, cut_off
 from chainrule.nn import init
 from chainrule.nn.activation import ELU, GELU, SELU, LeakyReLU, Mish, ReLU, ReLU6, SiLU, Softplus
 from chainrule.nn.module import Module
-from chainrule.nn.recurrent import GRU, LSTM, RNN
 from chainrule.optim.optimizer import Optimizer
 from chainrule.tensor.functions.random import Generator
 from chainrule.tensor.switches import no_grad
@@ -41,29 +39,38 @@ DRAWS: dict[str, tuple[str, Callable[[Tensor, Generator], Any]]] = {
 }
 
 
-def candidates(family: str, model: Module, optimizer: Optimizer | None, batches: Sequence[Any]) -> list[Candidate]:
-    """The candidates of the families "initialisation", "bias" and "recurrent"."""
-    if family == "recurrent":
-        return _recurrent(model)
-    if not layers(model):
+REASONS = {
+    "He initialisation": "a layer with ReLU keeps the size of signals if its weights have variance 2 / fan in",
+    "Xavier initialisation": "a layer keeps the size of signals and gradients if its weights have variance 1 / fan",
+    "orthogonal initialisation": "an orthogonal matrix keeps every length, of signals and of gradients",
+    "LSUV initialisation": "each layer's weights are scaled until its results on a batch have size 1",
+    "biases of 0": "units are not switched off by their biases",
+}
+
+
+def candidates(family: str, case: Case) -> list[Candidate]:
+    """The candidates of the families "initialisation" and "bias"."""
+    if not layers(case.model):
         return []
     if family == "bias":
-        return [Candidate("biases of 0", _loop("nn.init.zeros_(layer.bias)", "layer.bias is not None"), _zero_biases)]
+        code = _loop("nn.init.zeros_(layer.bias)", "layer.bias is not None")
+        return [Candidate("biases of 0", REASONS["biases of 0"], code, _zero_biases)]
     if family != "initialisation":
         return []
-    rectified = any(isinstance(module, RECTIFIERS) for module in model.modules())
-    names = ["He initialisation" if rectified else "Xavier initialisation", "orthogonal initialisation"]
-    if rectified:
-        names[1:] = ["Xavier initialisation"]
+    rectified = any(isinstance(module, RECTIFIERS) for module in case.model.modules())
+    names = ["He initialisation", "Xavier initialisation"]
+    names = names if rectified else [*names[1:], "orthogonal initialisation"]
     drawn = [
         Candidate(
             name,
+            REASONS[name],
             _loop(f"{DRAWS[name][0]}\n        if layer.bias is not None:\n            nn.init.zeros_(layer.bias)"),
             partial(_draw, name),
         )
         for name in names
     ]
-    return [*drawn, Candidate("LSUV initialisation", LSUV, partial(_unit_variance, batches[0][0]))]
+    name = "LSUV initialisation"
+    return [*drawn, Candidate(name, REASONS[name], LSUV, partial(_unit_variance, case.batches[0][0]))]
 
 
 def _loop(body: str, also: str = "") -> str:
@@ -88,12 +95,15 @@ LSUV = """def unit_variance(layer, inputs, output):
     layer.weight.data /= output.std()
     return output / output.std()
 
+hooks = []
 for layer in [m for m in model.modules() if isinstance(m, nn.Linear | nn.Conv2d)]:
     nn.init.orthogonal_(layer.weight)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
-    layer.register_forward_hook(unit_variance)
-model(inputs)  # one batch; then take the hooks away"""
+    hooks.append(layer.register_forward_hook(unit_variance))
+model(inputs)
+for hook in hooks:
+    hook.remove()"""
 
 
 def _unit_variance(inputs: Any, model: Module, optimizer: Optimizer | None) -> None:
@@ -114,47 +124,3 @@ def _unit_variance(inputs: Any, model: Module, optimizer: Optimizer | None) -> N
         call(model, cut_off(inputs))
     for handle in handles:
         handle.remove()
-
-
-# ---- recurrent layers ----------------------------------------------------------------------------------------
-
-
-def _recurrent(model: Module) -> list[Candidate]:
-    found = []
-    if any(isinstance(module, RNN | GRU | LSTM) for module in model.modules()):
-        code = (
-            "for layer in model.modules():\n    if isinstance(layer, nn.RNN | nn.GRU | nn.LSTM):\n"
-            "        for name, w in layer.named_parameters():\n            if name.startswith('weight_hh'):\n"
-            "                for gate in w.data.split(layer.hidden_size):\n"
-            "                    nn.init.orthogonal_(gate)"
-        )
-        found.append(Candidate("orthogonal recurrent weights", code, _orthogonal_steps))
-    if any(isinstance(module, LSTM) for module in model.modules()):
-        code = (
-            "for layer in model.modules():\n    if isinstance(layer, nn.LSTM):\n        h = layer.hidden_size\n"
-            "        for name, b in layer.named_parameters():\n            if name.startswith('bias_ih'):\n"
-            "                b.data[h : 2 * h] = 3.0"
-        )
-        found.append(Candidate("open forget gates", code, _open_gates))
-    return found
-
-
-def _orthogonal_steps(model: Module, optimizer: Optimizer | None) -> None:
-    generator = stream()
-    for layer in model.modules():
-        if isinstance(layer, RNN | GRU | LSTM):
-            for name, w in layer.named_parameters():
-                if name.startswith("weight_hh"):
-                    with no_grad():
-                        for k in range(0, w.shape[0], layer.hidden_size):
-                            init.orthogonal_(w[k : k + layer.hidden_size], generator=generator)
-
-
-def _open_gates(model: Module, optimizer: Optimizer | None) -> None:
-    for layer in model.modules():
-        if isinstance(layer, LSTM):
-            h = layer.hidden_size
-            for name, b in layer.named_parameters():
-                if name.startswith("bias_ih"):
-                    with no_grad():
-                        b[h : 2 * h] = 3.0

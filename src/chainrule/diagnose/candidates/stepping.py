@@ -2,34 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from chainrule.diagnose.candidates.candidate import Candidate
+from chainrule.diagnose.candidates.candidate import Candidate, Case
 from chainrule.nn.module import Module
 from chainrule.nn.utils.clip_grad import clip_grad_norm_
 from chainrule.optim.optimizer import Optimizer
 
 WARM_UP = 20
+SHORTENED = "one large gradient no longer throws the weights away"
+SMALL_AT_FIRST = "the first steps, of the least known size, are the smallest"
+SMALLER = "a step should be about a thousandth of the weights that it changes"
+LARGER = "steps below the weights' rounding, or thousands of them for one weight, teach nothing"
 
 
-def candidates(family: str, model: Module, optimizer: Optimizer | None, batches: Sequence[Any]) -> list[Candidate]:
+def candidates(family: str, case: Case) -> list[Candidate]:
     """The candidates of "clipping", "rate", "faster" and "warm-up"; without an optimiser none of steps."""
-    if optimizer is None:
+    if case.optimizer is None:
         return []
     if family == "clipping":
-        code = "nn.utils.clip_grad_norm_(model.parameters(), 1.0)  # between loss.backward() and optimizer.step()"
-        return [Candidate("gradient clipping", code, _clip)]
+        code = "loss.backward()\nnn.utils.clip_grad_norm_(model.parameters(), 1.0)\noptimizer.step()"
+        return [Candidate("gradient clipping", SHORTENED, code, _clip)]
     if family == "warm-up":
         code = (
             "scheduler = optim.lr_scheduler.LinearLR(\n"
-            f"    optimizer, start_factor={1 / WARM_UP}, total_iters={WARM_UP - 1}\n)\n"
-            "# and scheduler.step() after each optimizer.step()"
+            f"    optimizer, start_factor={1 / WARM_UP}, total_iters={WARM_UP - 1}\n)\n\n"
+            "loss.backward()\noptimizer.step()\nscheduler.step()"
         )
-        return [Candidate("warm-up", code, _warm_up)]
+        return [Candidate("warm-up", SMALL_AT_FIRST, code, _warm_up)]
     factors = {"rate": (0.1, 0.01, 0.001), "faster": (100.0, 1000.0)}.get(family, ())
-    return [Candidate(f"learning rate x {f:g}", _rate_code(f), partial(_scale_rate, f)) for f in factors]
+    reason = LARGER if family == "faster" else SMALLER
+    return [Candidate(f"learning rate x {f:g}", reason, _rate_code(f), partial(_scale_rate, f)) for f in factors]
 
 
 def _rate_code(factor: float) -> str:

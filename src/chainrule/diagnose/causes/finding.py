@@ -16,7 +16,9 @@ class Finding:
         where: the layer or parameter: "net.3".
         share: how much of the total log gain it explains, in [0, 1]; None where no gain is explained by it.
         evidence: the numbers, by name.
-        confidence: the probability that the cause is the right one, in [0, 1].
+        margin: how far the evidence is beyond the threshold, in natural logarithms: 0 at it, log 10 ten times beyond;
+            None for what is simply so (a parameter without a gradient), with no threshold to pass.
+        confidence: the probability that the cause is the right one, in [0, 1]: see `causes/confidence.py`.
     """
 
     cause: str
@@ -24,4 +26,5 @@ class Finding:
     where: str
     share: float | None = None
     evidence: Mapping[str, float] = field(default_factory=dict)
+    margin: float | None = None
     confidence: float = 1.0

@@ -33,8 +33,11 @@ RECTIFIERS = frozenset(
 )
 
 
-TOO_MUCH_IN_TIME = log(1e6)
+TOO_MUCH_IN_TIME = 15.0
 """Over time steps more is usual: the gates of a healthy LSTM forget, and what is near stays in reach."""
+
+TOO_MUCH_FORWARD = log(30)
+"""How much larger than the inputs (or than 1) a well initialised network's outputs cannot be."""
 
 
 def symptom(diagnosis: Diagnosis) -> Literal["vanishing", "exploding"] | None:
@@ -43,9 +46,21 @@ def symptom(diagnosis: Diagnosis) -> Literal["vanishing", "exploding"] | None:
     change = excess(diagnosis.ledger)
     if end is not None and end.why == "non-finite":
         change = sum(contributions(diagnosis.ledger).values())
-    if change < -TOO_MUCH or (end is not None and end.why == "zero"):
+    allowed = too_much(diagnosis.ledger)
+    if change < -allowed or (end is not None and end.why == "zero"):
         return "vanishing"
-    return "exploding" if change > TOO_MUCH else None
+    return "exploding" if change > allowed else None
+
+
+def too_much(ledger: Ledger) -> float:
+    """The log gain that is too much: over layers, or, where most rows are time steps, over those."""
+    return TOO_MUCH_IN_TIME if is_over_time(ledger) else TOO_MUCH
+
+
+def is_over_time(ledger: Ledger) -> bool:
+    """Whether most of the layers that count are one layer at many time steps."""
+    rows = [row for row in ledger.rows if row.counted]
+    return 2 * sum(row.step is not None for row in rows) > len(rows)
 
 
 def excess(ledger: Ledger) -> float:
@@ -111,19 +126,20 @@ def shared(
     found = [*alike, *silent, *flat]
     which = symptom(diagnosis)
     if which is None:
-        return [*_over_time(diagnosis.ledger), *found]
+        return [*_over_time(diagnosis.ledger), *([] if found else _forward(diagnosis)), *found]
     ledger = diagnosis.ledger
     sign = -1 if which == "vanishing" else 1
     pushing = {name: sign * gain for name, gain in contributions(ledger).items() if sign * gain > 0}
     whole = sum(pushing.values())
     shares = {name: gain / whole for name, gain in pushing.items()} if whole > 1 else {}
+    blocking = [*silent, *[one for one in flat if one.margin == inf]]
     explained: list[Finding] = []
     if alike:
         # equal rows add up coherently: gains of weights and flat activations are the symmetry's doing
         made = [shares.pop(name) for name in ("weights", "saturation") if name in shares]
         explained.append(replace(alike[0], share=sum(made) if made else None if shares else 1.0))
-    elif silent and not shares.keys() - {"rest"}:
-        explained.append(replace(silent[0], share=1.0))
+    elif blocking and not shares.keys() - {"rest"}:
+        explained.append(replace(blocking[0], share=1.0))
     for name, share in shares.items():
         if share < SMALLEST_SHARE or name == "rest":
             continue
@@ -170,7 +186,24 @@ def _over_time(ledger: Ledger) -> list[Finding]:
     cause = "vanishing" if change < 0 else "exploding"
     steps = float(len(rows))
     evidence = {"log gain over the steps": change, "steps": steps, "log gain per step": change / steps}
-    return [Finding(cause, "recurrence", rows[0].name, None, evidence, 0.9)]
+    return [Finding(cause, "recurrence", rows[0].name, None, evidence, abs(change) - TOO_MUCH_IN_TIME)]
+
+
+def _forward(diagnosis: Diagnosis) -> list[Finding]:
+    """Whether the signal explodes on its way to the output: where only a part of the gradient's way is left, this is.
+
+    The same weights multiply the signal forward and the gradient backward.
+    """
+    given = max([1.0, *[one.rms for one in diagnosis.inputs]])
+    put_out = max([one.rms for one in diagnosis.outputs], default=0.0)
+    if not (isfinite(put_out) and isfinite(given)) or put_out <= given:
+        return []
+    grown = log(put_out / given)
+    if grown < TOO_MUCH_FORWARD:
+        return []
+    rows = diagnosis.ledger.rows
+    evidence = {"log gain of the signal": grown, "layers": float(len(rows)), "rms of outputs": put_out}
+    return [Finding("exploding", "large weights", rows[0].name, None, evidence, grown - TOO_MUCH_FORWARD)]
 
 
 MECHANISMS = {
@@ -184,6 +217,8 @@ MECHANISMS = {
 def _finding(diagnosis: Diagnosis, which: str, name: str, share: float | None, size: float) -> Finding:
     rows = [row for row in diagnosis.ledger.rows if row.counted]
     steps = sum(row.step is not None for row in rows)
+    if which == "exploding" and name == "silence":  # slopes above 1, as SELU has them, not silent units
+        name = "cap"
     mechanism = MECHANISMS.get(name) or ("small weights" if which == "vanishing" else "large weights")
     if steps * 2 > len(rows) and name in ("weights", "saturation", "rest"):
         mechanism = "recurrence"
@@ -195,6 +230,11 @@ def _finding(diagnosis: Diagnosis, which: str, name: str, share: float | None, s
     }
     end = diagnosis.ledger.ends_at
     where = end.name if end is not None else rows[0].name if rows else ""
-    beyond = min(abs(excess(diagnosis.ledger)) / TOO_MUCH - 1, 1.0)
-    confidence = 0.7 + 0.25 * max(beyond, 0.0) if share is not None else 0.5
-    return Finding(which, mechanism, where, share, evidence, confidence)
+    return Finding(which, mechanism, where, share, evidence, _margin(diagnosis.ledger) if share is not None else 0.0)
+
+
+def _margin(ledger: Ledger) -> float:
+    """How far the change is beyond what is too much; a gradient that ends at an exact 0 is as far as can be."""
+    if ledger.ends_at is not None:
+        return inf
+    return max(abs(excess(ledger)) - too_much(ledger), 0.0)

@@ -23,4 +23,4 @@ def find(diagnosis: Diagnosis) -> tuple[Finding, ...]:
         "backward": f"made backward by {origin.op}",
     }[origin.phase]
     where = ", ".join(filter(None, (origin.path, origin.where)))
-    return (Finding("non-finite", mechanism, where, None, {"batch": float(k), "batches": float(len(found))}, 1.0),)
+    return (Finding("non-finite", mechanism, where, None, {"batch": float(k), "batches": float(len(found))}),)

@@ -23,4 +23,4 @@ def find(diagnosis: Diagnosis) -> tuple[Finding, ...]:
 
 
 def _finding(cause: str, mechanism: str, ones: list[ParameterStatistics], of: int) -> Finding:
-    return Finding(cause, mechanism, ones[0].name, None, {"parameters": float(len(ones)), "of": float(of)}, 1.0)
+    return Finding(cause, mechanism, ones[0].name, None, {"parameters": float(len(ones)), "of": float(of)})

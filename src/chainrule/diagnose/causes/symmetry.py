@@ -27,4 +27,4 @@ def find(diagnosis: Diagnosis) -> tuple[Finding, ...]:
         return ()
     mechanism = "zero weights" if all(one.weight.is_zero for one in alike) else "equal rows"
     evidence = {"weights": float(len(alike)), "units": float(alike[0].shape[0]), "rms": alike[0].weight.rms}
-    return (Finding("constant initialisation", mechanism, alike[0].name, None, evidence, 0.95),)
+    return (Finding("constant initialisation", mechanism, alike[0].name, None, evidence),)

@@ -8,7 +8,7 @@ the layer is silent as a whole. The evidence says how many batches there were.
 
 from __future__ import annotations
 
-from math import exp
+from math import exp, inf, log
 from typing import TYPE_CHECKING
 
 from chainrule.diagnose.causes.finding import Finding
@@ -18,9 +18,10 @@ from chainrule.diagnose.ledger import Row
 if TYPE_CHECKING:
     from chainrule.diagnose.diagnosis import Diagnosis
 
+LARGE_INPUTS = "large inputs"
 DEAD = 0.8
-FLAT = -1.2
-"""log of the root mean square slope over the cap, below which an activation is saturated: less than 30%."""
+FLAT = -1.5
+"""log of the root mean square slope over the cap, below which an activation is saturated: less than 22%."""
 
 
 def dead(diagnosis: Diagnosis) -> tuple[Finding, ...]:
@@ -46,7 +47,9 @@ def dead(diagnosis: Diagnosis) -> tuple[Finding, ...]:
         for one in diagnosis.parameters
     )
     mechanism = "negative bias" if by_bias else "no positive input"
-    return (Finding("dead units", mechanism, worst.name, None, evidence, 0.95 if batches > 1 else 0.85),)
+    active = 1 - len(worst.silent) / worst.units
+    margin = log((1 - DEAD) / active) if active > 0 else inf
+    return (Finding("dead units", mechanism, worst.name, None, evidence, max(margin, 0.0)),)
 
 
 def saturated(diagnosis: Diagnosis) -> tuple[Finding, ...]:
@@ -58,7 +61,7 @@ def saturated(diagnosis: Diagnosis) -> tuple[Finding, ...]:
     given = max([one.rms for one in diagnosis.inputs], default=1.0)
     spread = worst.weight.rms * (worst.fan_in or 1) ** 0.5
     if worst.number == 1 and given > 3 * spread:
-        mechanism = "large inputs"
+        mechanism = LARGE_INPUTS
     else:
         mechanism = "large weights" if spread > 1.5 else "large sums"
     evidence = {
@@ -67,11 +70,14 @@ def saturated(diagnosis: Diagnosis) -> tuple[Finding, ...]:
         "layers": float(len(rows)),
         "rms of the weight times sqrt(fan in)": spread,
     }
-    return (Finding("saturated", mechanism, worst.name, None, evidence, 0.9),)
+    return (Finding("saturated", mechanism, worst.name, None, evidence, FLAT - _flatness(worst)),)
 
 
 def _flatness(row: Row) -> float:
-    """The log of an activation's root mean square slope over its cap, along delta; 0 for what cannot saturate."""
-    if row.slope is None or RECTIFIERS.intersection(row.between) or not row.counted or "gate" in row.log_gains:
+    """The log of an activation's root mean square slope over its cap, along delta; 0 for what cannot saturate.
+
+    Where the slope is 0 everywhere the ledger ends, and books nothing: -inf.
+    """
+    if row.slope is None or RECTIFIERS.intersection(row.between) or "gate" in row.log_gains:
         return 0.0
-    return row.log_gains.get("saturation", 0.0)
+    return -inf if row.slope.is_zero else row.log_gains.get("saturation", 0.0)

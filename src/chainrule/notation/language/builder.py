@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import Any
 
 from chainrule.dtypes import float64
-from chainrule.errors import ChainruleError, IndexOutOfRangeError, NotationError
+from chainrule.errors import ChainruleError, IndexOutOfRangeError, NotationError, ShapeError
 from chainrule.notation.language.syntax import (
     Applied,
     Binary,
@@ -40,7 +40,13 @@ OPERATORS = {
     "<": "lt", "<=": "le", ">": "gt", ">=": "ge", "==": "eq", "!=": "ne",
 }  # fmt: skip
 BESIDE = "beside"
-"""The product of two factors that stand side by side in LaTeX: of matrices, or with a scalar."""
+"""The product of two factors that stand side by side in LaTeX: of matrices, or with a scalar. In a chain of derivatives
+such as dL/da da/dz those of one shape are multiplied element by element."""
+WITH_AT = "A @ B wants as many columns of A as B has rows; .T is the transpose."
+
+MISFIT = "the shapes do not fit: "
+"""How the message begins where the shapes of two operands do not fit."""
+
 ALIASES = {"sigma": "sigmoid", "max": "amax", "min": "amin", "ReLU": "relu", "ln": "log"}
 """Other spellings of operators."""
 
@@ -104,10 +110,20 @@ class Builder:
             return self._built(syntax)
         except NotationError:
             raise
+        except ShapeError as refused:
+            mend = WITH_AT if syntax.at.text == "@" else None
+            raise self.source.error(self._misfit(syntax, refused), syntax.at, mend) from refused
         except ChainruleError as refused:
             raise self.source.error(_in_one_line(refused), syntax.at) from refused
         finally:
             self._depth -= 1
+
+    def _misfit(self, syntax: Syntax, refused: ShapeError) -> str:
+        """Which shapes do not fit; for an operator between two operands: (2 × 3) @ (2 × 1)."""
+        if not isinstance(syntax, Binary) or syntax.at.text == BESIDE:
+            return _in_one_line(refused)
+        left, right = (" × ".join(map(str, self.expression(x).shape)) or "1" for x in (syntax.left, syntax.right))
+        return f"{MISFIT}({left}) {syntax.at.text} ({right})"
 
     def _built(self, syntax: Syntax) -> Expression:
         match syntax:
@@ -158,6 +174,8 @@ class Builder:
         missing = next((name for name in (of, by) if name not in self.names), None)
         if self.rates is None:
             raise self.source.error("derivatives stand in claims only", at)
+        if missing is None and of == by:
+            return Number(1, self.names[by].shape)
         if missing is None:
             raise self.source.error(f"{by} does not enter {of}, so d{of}/d{by} is not a factor of anything", at)
         raise self.source.error(f"no quantity is called '{missing}'", at, _known(self.names))
@@ -170,7 +188,8 @@ class Builder:
         if isinstance(a, Number) and isinstance(b, Number) and a.shape == b.shape == () and symbol in ARITHMETIC:
             return self._folded(syntax.at, a, b)
         if symbol == BESIDE:
-            return call("mul" if _is_scalar(a) or _is_scalar(b) else "matmul", a, b)
+            is_elementwise = a.shape == b.shape and _is_chain(syntax)
+            return call("mul" if is_elementwise or _is_scalar(a) or _is_scalar(b) else "matmul", a, b)
         if symbol == "@" and min(a.ndim, b.ndim) < 2:
             raise self.source.error("@ multiplies matrices; a scalar is multiplied by *", syntax.at)
         return call(OPERATORS[symbol], a, b)
@@ -402,6 +421,13 @@ def element(x: Expression, places: tuple[int | tuple[int | None, int | None], ..
             raise IndexOutOfRangeError(f"index {place} is outside an axis of size {n}; indices count from 0")
         key.append(slice(place % n, place % n + 1))
     return simplified(call("slice", x, key=tuple(key)))
+
+
+def _is_chain(syntax: Syntax) -> bool:
+    """True for derivatives side by side."""
+    if isinstance(syntax, Binary) and syntax.at.text == BESIDE:
+        return _is_chain(syntax.left) and _is_chain(syntax.right)
+    return isinstance(syntax, Rate)
 
 
 def _is_scalar(x: Expression) -> bool:

@@ -81,7 +81,8 @@ def claims_of(text: str, line: int, layers: Layers) -> list[Assignment]:
     found: list[Assignment] = []
     for layer in range(layers.last + 1) if general else [0]:
         try:
-            found.append(_Reader(text, line, layers, layer).assignment())
+            one = _Reader(text, line, layers, layer).assignment()
+            found += [one] if one not in found else []  # the l of \partial l is the loss, and the same in every layer
         except NoSuchLayer as missing:
             if not general:
                 raise NotationError(str(missing), line=line, column=1, text=text) from None

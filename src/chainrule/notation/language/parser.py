@@ -248,4 +248,13 @@ class Parser:
     def _unexpected(self) -> Exception:
         if self.here.text == "=":
             return self.source.error("'=' compares nothing: write == for a mask", self.here)
-        return self.source.error(f"{self.here} cannot stand here", self.here)
+        return self.source.error(f"{self.here} cannot stand here", self.here, self._product_meant())
+
+    def _product_meant(self) -> str | None:
+        """What to do where two factors stand side by side, as on paper: 2x, W x, 2(a - b)."""
+        before = self.tokens[self.place - 1] if self.place else self.here
+        ends = before.kind in ("number", "name") or before.text in (")", "]", ".T")
+        starts = self.here.kind in ("number", "name") or self.here.text == "("
+        if not (ends and starts and before.line == self.here.line):
+            return None
+        return "Write a product as a * b, of matrices as A @ B."

@@ -43,5 +43,8 @@ def parse_statements(text: str, givens: Mapping[str, Symbol]) -> Program:
         names[start.text] = statement.symbol
     losses = [s.name for s in statements if all(n == 1 for n in s.formula.shape)]
     if not losses:
-        raise source.error("nothing here has one element, so nothing can be the loss", parser.here)
+        raise source.error(
+            "nothing here has one element, so nothing can be the loss", parser.here,
+            "sum(x) adds down the columns; sum(x, axis=all) adds all elements.",
+        )  # fmt: skip
     return Program(tuple(givens.values()), tuple(statements), losses[-1])
