@@ -221,7 +221,8 @@ def _plant_again(rng: Rng, draft: Draft, truth: Truth, name: str, first: Planted
                 continue  # the second changes nothing
             draft.claims[name] = wrong
             single = explanations(rng, draft, truth, name, text)
-            return Planted(first.claim, (*first.kinds, kind.name), single, (first.accepted, kind.accepted))
+            second = kind.accepted | _same_edits(truth, once, place, text, new)
+            return Planted(first.claim, (*first.kinds, kind.name), single, (first.accepted, second))
     return None
 
 
@@ -247,6 +248,16 @@ def explanations(rng: Rng, draft: Draft, truth: Truth, name: str, text: str) -> 
             if any(_same(truth, text, value, write(wrong)) for wrong in edited(kind, right, place)):
                 found |= kind.accepted
     return frozenset(found)
+
+
+def _same_edits(truth: Truth, claim: Piece, place: Place, text: str, value: Array) -> frozenset[str]:
+    """The names of all mistakes that, made in this claim, come to this very value: of 2 and n, where n is 2."""
+    same = [
+        kind.accepted
+        for kind in NAMED
+        if any(_same(truth, text, value, write(wrong)) for wrong in edited(kind, claim, place))
+    ]
+    return frozenset().union(*same)
 
 
 def _same(truth: Truth, text: str, value: Array | None, other: str) -> bool:

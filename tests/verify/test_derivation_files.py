@@ -161,7 +161,7 @@ def test_an_element_and_a_range_can_be_claimed() -> None:
         (claimed("a = t"), 10, 3, "is not a derivative"),
         (claimed("dL/dW[5, 0] = 1"), 10, 8, "outside an axis of size 2"),
         (claimed("dL/dz = a", forward=FORWARD.replace("W @ x", "W @ q")), 6, 11, "no quantity is called 'q'"),
-        (claimed("dL/dz = a", forward=FORWARD.replace("W @ x", "x @ W")), 6, 9, "inner sizes differ"),
+        (claimed("dL/dz = a", forward=FORWARD.replace("W @ x", "x @ W")), 6, 9, "the shapes do not fit"),
         (claimed("dL/dz = a", forward=FORWARD.replace("W @ x", "W @ a")), 6, 11, "no quantity is called 'a'"),
         (claimed("dL/dz = a", given=GIVEN + "  x = 3\n"), 5, 3, "'x' is defined already"),
         (claimed("dL/dz = a", given=GIVEN + "  q = random(1000000, 1000000)\n"), 5, 7, "more than the 1000000"),

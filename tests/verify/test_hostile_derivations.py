@@ -107,7 +107,7 @@ def test_a_derivation_of_hundreds_of_steps_needs_no_deep_stack(reverse: bool) ->
         (forward("x = [1, 2]", "z = 2 * z", "L = sum(z)"), 4, 11, "no quantity is called 'z'"),
         (forward("x = [1, 2]", "a = 2 * z", "z = x", "L = sum(a)"), 4, 11, "no quantity is called 'z'"),
         (forward("x = [1, 2]", "x = 3", "L = sum(x)"), 4, 3, "defined already"),
-        (forward("x = [1, 2]", "z = x @ x", "L = sum(z)"), 4, 9, "inner sizes differ"),
+        (forward("x = [1, 2]", "z = x @ x", "L = sum(z)"), 4, 9, "the shapes do not fit: (2 × 1) @ (2 × 1)"),
         (forward("x = [1, 2]", "z = 2 * x"), 5, 1, "ends without a loss"),
         (FORWARD, 8, 1, "nothing is claimed"),
         ("", 1, 1, "the section 'given' is missing"),

@@ -132,7 +132,7 @@ def test_a_claim_of_the_wrong_shape_is_wrong_and_says_so(claim: str) -> None:
 def test_a_claim_whose_shapes_do_not_fit_is_wrong_with_the_reason() -> None:
     result = derivation(text=NETWORK + "  dL/dz3 = (a3 - t) * dsigmoid(z3)\n  dL/dz2 = W3 @ dL/dz3 * dsigmoid(z2)\n")
     assert result.claims[1].verdict == "wrong"
-    assert "inner sizes differ, 3 and 2" in result.claims[1].reason
+    assert "(2 × 3) @ (2 × 1)" in result.claims[1].reason
     assert result.claims[1].correction == "(W3.T @ dL/dz3) * sigmoid'(z2)"
     assert result.claims[1].mistake is not None
     assert result.claims[1].mistake.name == "missing transpose"

@@ -17,7 +17,7 @@ from chainrule.symbolic.expression import Expression
 from chainrule.symbolic.program import Derivation, Program
 from chainrule.tensor.tensor import Tensor
 from chainrule.verify.data import Data
-from chainrule.verify.judge import Judge, Judgement, precision
+from chainrule.verify.judge import Judge, Judgement, precision, where_finite
 from chainrule.verify.mistakes.match import TOLERANCE, Diagnosis, Match, explain_error
 from chainrule.verify.problem import Claim, Problem
 from chainrule.verify.programs import problem_of_function, problem_of_graph
@@ -164,7 +164,7 @@ def _result(judge: Judge, data: Data, found: Judgement) -> ClaimResult:
         claim.line,
         claim.column,
         written(target.formula(reverse.inlined(target.by, known))),
-        found.values[0] if found.values else None,
+        claim.printed.stated if claim.printed is not None else found.values[0] if found.values else None,
         found.truths[0] if found.truths else data.points[0].get(target.symbol),
         upstream=None if found.upstream is None else found.upstream.target.name,
         notes=tuple(found.notes),
@@ -194,26 +194,30 @@ def _right_derivation(judge: Judge, found: Judgement) -> tuple[Derivation, froze
 
 def _diagnosed(judge: Judge, data: Data, found: Judgement, reverse: Derivation, known: frozenset[str]) -> Diagnosis:
     """What the matcher says; where it cannot tell mistakes apart, what it says on more data."""
-    diagnosis = _diagnosis(found, data, reverse, known)
+    diagnosis = _diagnosis(judge, found, data, reverse, known)
     if diagnosis.ambiguous and not found.claim.at_one_point and data.has_redraws:
         before = len(data.points)
         data.draw(MORE)
         found.points = [*found.points, *data.points[before:]]
         found.values += [judge.value(found.claim, point) for point in data.points[before:]]
-        diagnosis = _diagnosis(found, data, reverse, known)
+        diagnosis = _diagnosis(judge, found, data, reverse, known)
     return diagnosis
 
 
-def _diagnosis(found: Judgement, data: Data, reverse: Derivation, known: frozenset[str]) -> Diagnosis:
+def _diagnosis(judge: Judge, found: Judgement, data: Data, reverse: Derivation, known: frozenset[str]) -> Diagnosis:
     claim = found.claim
-    points = found.points
+    points, values = found.points, found.values
+    if not claim.at_one_point and data.has_redraws:
+        points = [*points, *data.signed]
+        values = [*values, *[judge.value(claim, point) for point in data.signed]]
+        points, _, values = where_finite(points, [np.zeros(()) for _ in points], values)
     if claim.target.of != data.problem.program.loss:  # the step from a factor's own quantity starts at 1
         points = [
             {**p, **Derivation(reverse.program).values({n: p[n] for n in reverse.program.symbols})} for p in points
         ]
-    values = [np.asarray(np.nan) if v is None else v for v in found.values]
+    claimed = [np.asarray(np.nan) if v is None else v for v in values]
     spelling = claim.formula if claim.formula is not None else claim.misfit
-    return explain_error(reverse, claim.target.by, known, values, points, spelling, tolerance(claim))
+    return explain_error(reverse, claim.target.by, known, claimed, points, spelling, tolerance(claim))
 
 
 def tolerance(claim: Claim) -> float:

@@ -10,13 +10,17 @@ from typing import Any
 import numpy as np
 
 from chainrule.errors import DataError
+from chainrule.ops.activation import softplus
 from chainrule.symbolic.evaluate import evaluate
-from chainrule.symbolic.expression import Symbol
+from chainrule.symbolic.expression import Call, Symbol
 from chainrule.symbolic.program import Derivation, Program
 from chainrule.verify.draws import Array
 from chainrule.verify.problem import Problem
 
 REDRAWS = 3
+PATIENCE = 6
+"""So many redraws more, while a derivative is 0 at every point: a dead unit shows no mistake in what it passes on."""
+
 ATTEMPTS = 12
 """So often a redraw at which the program is not finite is drawn again, each time closer to the data as given."""
 
@@ -40,6 +44,9 @@ class Data:
         check_finite(self.problem.program, given)
         self.points.append(given)
         self.draw(REDRAWS)
+        for _ in range(PATIENCE):
+            if self._is_dead:
+                self.draw(1)
 
     @property
     def has_redraws(self) -> bool:
@@ -55,9 +62,27 @@ class Data:
             for attempt in range(ATTEMPTS):
                 point = self._point(self._next, 0.7**attempt)
                 self._next += 1
-                if all(np.isfinite(value).all() for value in point.values()):
+                if all(np.isfinite(value).all() for value in point.values()) and not self._is_cut(point):
                     self.points.append(point)
                     break
+
+    @cached_property
+    def signed(self) -> list[dict[str, Any]]:
+        """Points where numbers have other signs than as given: |x| is not -x there."""
+        rng = np.random.default_rng(2)
+        found = []
+        for number in range(1, 1 + REDRAWS):
+            givens = {
+                g.name: np.abs(g.drawn(number)) * rng.choice([-1.0, 1.0], g.value.shape)
+                if g.nature in ("random", "numbers")
+                else g.drawn(number)
+                for g in self.problem.givens
+            }
+            with np.errstate(all="ignore"):
+                point = self.derivation.values(self.problem.program.values(givens))
+            if all(np.isfinite(value).all() for value in point.values()):
+                found.append(point)
+        return found
 
     @cached_property
     def calm(self) -> list[dict[str, Any]]:
@@ -106,6 +131,25 @@ class Data:
             unit.flat[i] = 1
             rows.append(np.ravel(self.factor(of, by, point, unit)))
         return np.array(rows)
+
+    @property
+    def _is_dead(self) -> bool:
+        """True if a derivative is 0 at every point, and others can be drawn."""
+        if all(g.nature in ("count", "fixed") for g in self.problem.givens):
+            return False
+        prefix = f"d{self.problem.program.loss}/d"
+        derivatives = [name for name in self.points[0] if name.startswith(prefix)]
+        return any(not any(np.any(point[name]) for point in self.points) for name in derivatives)
+
+    def _is_cut(self, point: Mapping[str, Any]) -> bool:
+        """True where softplus computes z for log(1 + exp(z)), beyond its threshold of 20: sums that cancel show it."""
+        for statement in self.problem.program.statements:
+            f = statement.formula
+            if isinstance(f, Call) and f.op is softplus:
+                params = {**f.op.params, **dict(f.params)}
+                if np.any(params["beta"] * evaluate(f.parts[0], point) > params["threshold"]):
+                    return True
+        return False
 
     def _point(self, number: int, size: float) -> dict[str, Any]:
         givens = {g.name: g.drawn(number, size) for g in self.problem.givens}

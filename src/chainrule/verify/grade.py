@@ -125,7 +125,7 @@ def _mark(name: str, claim: ClaimResult | None, rubric: Rubric, lang: str) -> Ma
     if claim.verdict == "undecided":
         return Mark(name, 0.0, 0.0, claim.reason)
     if claim.mistake is not None and " + " not in claim.mistake.name:
-        return Mark(name, of * rubric.partial, of, plain(say.partial_credit(name, claim.mistake.title(lang))))
+        return Mark(name, of * rubric.partial, of, plain(say.partial_credit(claim.mistake.title(lang))))
     return Mark(name, 0.0, of, plain(say.wrong(name)))
 
 

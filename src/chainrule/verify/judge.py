@@ -220,7 +220,7 @@ class Judge:
         for value, point in zip(found.values, points, strict=True):
             right = np.asarray(point[other.target.symbol])
             wrong = [fitted(v, right) for v in self._possible(other, point)]
-            if value is None or any(v is None for v in wrong):
+            if value is None or not wrong or any(v is None for v in wrong):
                 return False
             follows = [
                 found.claim.target.part(np.asarray(evaluate(formula, {**point, other.target.symbol: v}))) for v in wrong
@@ -259,11 +259,14 @@ class Judge:
         """The verdict on printed numbers, at the given point alone."""
         point = self.data.points[:1]
         found = Judgement(claim, "wrong", [(printed.low + printed.high) / 2], [truth], point, ["one point"])
+        if not np.isfinite(truth).all():
+            found.verdict, found.reason = "undecided", "the right derivative is not finite here"
+            return found
         low, high = fitted(printed.low, truth), fitted(printed.high, truth)
         if low is None or high is None:
             found.notes.append("shape")
             return found
-        if Printed(low, high).admits(truth):
+        if Printed(low, high, printed.stated).admits(truth):
             found.verdict = "right"
             return found
         loss = self.problem.program.loss
@@ -277,7 +280,7 @@ class Judge:
         if claim.printed is not None:
             table = self.data.table(of, by, points[0])
             truth = np.asarray(table if claim.printed.low.size == table.size else np.diag(table))
-            return self._judge_printed(claim, claim.printed, truth)
+            return self._judge_printed(claim, claim.printed.as_slope(table), truth)
         values = [self.value(claim, point) for point in points]
         truths = [self._canonical(of, by, point) for point in points]
         found = Judgement(claim, "wrong", values, truths, points)

@@ -62,16 +62,31 @@ def _place(place: int | tuple[int | None, int | None]) -> str:
 class Printed:
     """A claim that states numbers only: all values that are printed so, rounded or truncated, lie in [low, high].
 
-    Whole numbers are exact. A product of rounded factors has the interval that its factors span.
+    Whole numbers are exact. A product of rounded factors has the interval that its factors span. `stated` is what the
+    numbers say as they stand.
     """
 
     low: Array
     high: Array
+    stated: Array
 
     def admits(self, truth: Array) -> bool:
         """True if the numbers are what the right ones look like when printed."""
-        slack = 1e-12 * np.maximum(np.abs(self.low), np.abs(self.high))
-        return bool(np.all((self.low - slack <= truth) & (truth <= self.high + slack)))
+        largest = np.maximum(np.abs(self.low), np.abs(self.high))
+        slack = 1e-12 * largest
+        is_cut = (np.abs(truth) >= largest - slack) & (self.low < self.high)  # 0.5 is never cut down to 0.4
+        return bool(np.all((self.low - slack <= truth) & (truth <= self.high + slack) & ~is_cut))
+
+    def as_slope(self, table: Array) -> Printed:
+        """One number for each element, where one is stated for all: dz/db = 1 is a slope, not one derivative.
+
+        Args:
+            table: the derivative of every element by every other one.
+        """
+        each = np.diag(table)
+        if self.low.size > 1 or each.size == 1 or not np.array_equal(table, np.diag(each)):
+            return self
+        return Printed(*[np.full(each.shape, end) for end in (self.low, self.high, self.stated)])
 
     @staticmethod
     def read(syntax: Syntax) -> Printed | None:
@@ -81,20 +96,21 @@ class Printed:
                 return _literal(at.text)
             case Negative(_, operand):
                 inside = Printed.read(operand)
-                return None if inside is None else Printed(-inside.high, -inside.low)
+                return None if inside is None else Printed(-inside.high, -inside.low, -inside.stated)
             case Binary(at, left, right) if at.text in CORNERS:
                 a, b = Printed.read(left), Printed.read(right)
                 if a is None or b is None:
                     return None
                 corners = [CORNERS[at.text](x, y) for x in (a.low, a.high) for y in (b.low, b.high)]
-                return Printed(np.min(corners, axis=0), np.max(corners, axis=0))
+                stated = CORNERS[at.text](a.stated, b.stated)
+                return Printed(np.min(corners, axis=0), np.max(corners, axis=0), stated)
             case Listed(_, items):
                 rows = [item.items if isinstance(item, Listed) else (item,) for item in items]
                 cells = [[Printed.read(cell) for cell in row] for row in rows]
                 if any(cell is None or cell.low.ndim for row in cells for cell in row):
                     return None
                 return Printed(
-                    *[np.array([[getattr(c, end) for c in row] for row in cells]) for end in ("low", "high")]
+                    *[np.array([[getattr(c, end) for c in row] for row in cells]) for end in ("low", "high", "stated")]
                 )
         return None
 
@@ -105,10 +121,10 @@ CORNERS: dict[str, Callable[[Array, Array], Array]] = {"+": np.add, "-": np.subt
 def _literal(text: str) -> Printed:
     value = float(text)
     if text.isdecimal():
-        return Printed(np.array(value), np.array(value))
+        return Printed(np.array(value), np.array(value), np.array(value))
     mantissa, _, exponent = text.lower().partition("e")
     last_digit = 10.0 ** (int(exponent or 0) - len(mantissa.partition(".")[2]))
-    return Printed(np.array(value - last_digit / 2), np.array(value + last_digit))
+    return Printed(np.array(value - last_digit / 2), np.array(value + last_digit), np.array(value))
 
 
 @dataclass(frozen=True)

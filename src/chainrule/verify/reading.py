@@ -101,7 +101,8 @@ class Reader:
         """The section that starts here: its name alone on a line."""
         here, following = self.parser.here, self.parser.tokens[min(self.parser.place + 1, len(self.parser.tokens) - 1)]
         alone = following.kind in ("newline", "end") or following.text == ":"
-        return here.text if here.text in SECTIONS and alone else None
+        word = here.text.lower()
+        return word if word in SECTIONS and alone else None
 
     def _section(self, name: str) -> None:
         self.parser.skip_lines()
@@ -284,11 +285,15 @@ def target_of(source: Source, rates: Rates, syntax: Syntax) -> Target:
     places = syntax.places if isinstance(syntax, Indexed) else None
     whole = syntax.operand if isinstance(syntax, Indexed) else syntax
     if isinstance(whole, Name) and not whole.at.text.startswith("delta"):
-        raise source.error(f"{whole.at} is not a derivative", whole.at, "A claim is dL/dNAME = formula.")
+        mend = "A claim is dL/dNAME = formula."
+        if whole.at.text in rates.program.symbols:
+            mend = f"The formula of its derivative is claimed as d{rates.program.loss}/d{whole.at.text} = formula."
+        raise source.error(f"{whole.at} is not a derivative", whole.at, mend)
     if not isinstance(whole, Rate | Name):
         raise source.error("a claim is about one derivative: dL/dNAME = formula", syntax.at)
     symbol = Builder(source, rates.program.symbols, rates.symbol).expression(whole)
-    assert isinstance(symbol, Symbol)
+    if not isinstance(symbol, Symbol):
+        raise source.error("the derivative of a quantity by itself is 1: there is nothing to claim", syntax.at)
     if places is not None:
         try:
             element(symbol, places)

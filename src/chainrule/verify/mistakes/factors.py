@@ -18,6 +18,8 @@ def dropped_factor(site: Site) -> Iterator[Mutation]:
         for kept, lost in (f.parts, f.parts[::-1]):
             if not isinstance(lost, Number):
                 yield Mutation(kept)
+            if is_call(f, "matmul") and is_call(kept, "mT"):
+                yield Mutation(kept.parts[0])  # of an outer product of columns, outer(delta, a)
     elif is_call(f, "div"):
         above, below = f.parts
         if not isinstance(below, Number):
@@ -47,6 +49,8 @@ def factor_twice(site: Site) -> Iterator[Mutation]:
         for part in f.parts:
             if not isinstance(part, Number):
                 yield Mutation(f * part)
+    elif is_call(f, "matmul"):
+        yield Mutation(f * f)
     yield from slope_twice(site)
 
 

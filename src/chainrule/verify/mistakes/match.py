@@ -1,16 +1,18 @@
 """Finds the mistake that a wrong derivation contains: the mutation of the right one that gives what was claimed.
 
 Every step between the claimed derivative and those that the claim mentions is mutated at every place by every mistake
-of the catalogue. A mutation whose value is the claim's on every draw is a match. Only then pairs of common mistakes
-are tried, and only as many as the budget allows.
+of the catalogue. A mutation whose value is the claim's on every draw is a match. The claim's own formula is mended
+too, see `repairs`. Only then two mistakes at once are looked for: a wrong number beside another mistake, or one made in
+the right derivation and one taken back from the claim.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import cached_property
 from itertools import islice, pairwise
 from typing import Any
 
@@ -25,9 +27,11 @@ from chainrule.symbolic.simplify import simplified
 from chainrule.verify.mistakes.catalogue import MISTAKES, Mistake
 from chainrule.verify.mistakes.closed import closed_form
 from chainrule.verify.mistakes.network import Network
-from chainrule.verify.mistakes.pattern import Array, Pattern, Values, agree, pattern_of
+from chainrule.verify.mistakes.pattern import Array, Pattern, Values, agree, pattern_of, without_lead
 from chainrule.verify.mistakes.repairs import Bench
 from chainrule.verify.mistakes.site import Mutation, Site, sites
+from chainrule.verify.mistakes.symbols import ROLES as EXCHANGES
+from chainrule.verify.mistakes.vocabulary import Vocabulary
 
 TOLERANCE = 1e-9
 """Relative to the largest element. Float64 rounds a derivation of some layers to about 1e-14 of it; a mutation that
@@ -41,6 +45,15 @@ FEW = 8
 
 FARTHEST = 10
 """Mistakes are looked for in so many steps nearest to the claim: of a slip farther away it shows little."""
+
+ROUNDING = 1e-13
+"""What is 0 because larger numbers cancel keeps their rounding: so much of the largest derivative, in float64."""
+
+HALVES = 200
+"""At most so many meetings of a mistake made and a mistake taken back are looked at on every draw."""
+
+PROBES = 64
+"""So many elements of a value tell which others it may be equal to."""
 
 PAIRS = 1000
 """At most so many pairs of mistakes are tried: about 0.1 s."""
@@ -151,9 +164,10 @@ def explain_error(
     with np.errstate(all="ignore"):
         pattern = pattern_of(search.network, claimed, search.right, draws, tolerance)
         if pattern.kind == "not finite":
-            return Diagnosis(tuple(search.ranked(search.repairs())), False, pattern)
+            matches = search.repairs() or search.singles() or search.halves()[0]
+            return Diagnosis(tuple(search.ranked(matches)), False, pattern)
         matches, exhausted = [*search.repairs(), *search.singles()], True
-        if pattern.kind == "constant ratio" and not any(m.is_number for m in matches):
+        if pattern.kind == "constant ratio" and not any(m.is_number or search.is_spelled(m) for m in matches):
             matches = search.two_numbers() or matches  # more telling than a mutation that is a multiple by chance
         if not matches:
             matches, exhausted = search.pairs()
@@ -189,6 +203,8 @@ class _Search:
         self._reads = {q: symbols(step).keys() for q, step in self._steps.items()}
         self._order = self._most_telling_first()
         self._tried: list[tuple[Slip, Array]] = []
+        self._mended: list[tuple[Slip, Site, Array]] = []
+        self._rounding = [ROUNDING * _largest(draw, self.network) for draw in self.draws]
 
     def singles(self) -> list[Match]:
         """The mistakes that give the claim alone."""
@@ -212,25 +228,70 @@ class _Search:
         """The mistakes that explain the claim because taking one of them back makes its own formula right."""
         if self.spelling is None or not any(right.any() for right in self.right):  # anything dead is 0
             return []
-        first = self.draws[self._order[0]]
-        wanted = tuple([s for s in self.network.above(self.name) if not self.vanishes(s)])
-        bench = Bench(self.network, wanted, first, self.tolerance)
         found, seen = [], set[Expression]()
         for site in sites(self.spelling, self.name, self.network):
-            for name, instead in bench.repairs(site):
+            for name, instead in self._bench.repairs(site):
                 mended = _with(site, instead)
                 if mended is None or mended in seen:
                     continue
                 slip = Slip(BY_NAME[name], self.name, instead, site.formula, mended, self.spelling)
-                if self._is_right(slip) and not self._extinguishes(site, instead):
-                    found.append(Match((slip,)))
+                if self._is_right(slip, site) and not self._extinguishes(self.spelling, mended):
+                    found.append(Match((self._called(slip, site),)))
                 else:
                     seen.add(mended)
         return found
 
+    @cached_property
+    def _bench(self) -> Bench:
+        wanted = tuple([s for s in self.network.above(self.name) if not self.vanishes(s)])
+        right = self.network.derivation.inlined(self.name, self.known)
+        misfit = all(np.isnan(c).all() for c in self.claimed)
+        return Bench(self.network, wanted, right, [self.draws[d] for d in self._order], self.tolerance, misfit)
+
+    def _called(self, slip: Slip, site: Site) -> Slip:
+        """A mended slip by its name."""
+        return replace(slip, mistake=BY_NAME[self._bench.called(site, slip.mistake.name, slip.place)])
+
+    def halves(self) -> tuple[list[Match], bool]:
+        """One mistake made in the right derivation and one taken back from the claim, where both give the same; and
+        whether every such meeting was looked at.
+
+        Together they lead from the right derivation to the claim. The values of all mistakes made and those of all
+        mended claims are known: two lists meet, there is no search through pairs.
+        """
+        made: dict[tuple[int, ...], list[tuple[Slip, Array]]] = {}
+        for slip, value in self._tried:
+            if self._is_something(value):
+                made.setdefault(without_lead(value.shape), []).append((slip, _probed(value)))
+        probes = {shape: np.array([probe for _, probe in slips]) for shape, slips in made.items()}
+        vocabulary = Vocabulary(self.network)
+        found: list[Match] = []
+        looked = 0
+        for slip, site, value in self._mended:
+            shape = without_lead(value.shape)
+            if shape not in made:
+                continue
+            slack = self.tolerance * np.abs(value).max() + self._rounding[self._order[0]]
+            for i in np.flatnonzero(np.abs(probes[shape] - _probed(value)).max(axis=1) <= slack):
+                looked += 1
+                if looked > HALVES:
+                    return found, False
+                first, _ = made[shape][i]
+                if self._undo(first, slip) or vocabulary.lacks(slip.right) or not self._meet(first, slip):
+                    continue
+                if not self._extinguishes(slip.mutated, slip.right):
+                    found.append(Match((first, self._called(slip, site))))
+        return found, True
+
     def two_numbers(self) -> list[Match]:
         """Two wrong numbers, one of which may be a sign."""
         return [match for match in self._with_numbers() if match.is_number]
+
+    def is_spelled(self, match: Match) -> bool:
+        """True if a mistake makes of the right derivation something nearer to the claim as it is written."""
+        right = self._steps[self.name]
+        unchanged = Slip(match.slips[0].mistake, self.name, right, right, right, right)
+        return self.spelling is not None and self._distance(match) < self._distance(Match((unchanged,)))
 
     @property
     def has_few_numbers(self) -> bool:
@@ -238,8 +299,16 @@ class _Search:
         return len(self.draws) > 1 and sum(np.size(c) for c in self.claimed) < FEW
 
     def pairs(self) -> tuple[list[Match], bool]:
-        """The pairs of common mistakes that give the claim, and whether all of them were tried."""
+        """The pairs of mistakes that give the claim, and whether all of them were tried.
+
+        A claim without a formula of its own has no halves: of the common mistakes, every two are tried.
+        """
         found = list(self._with_numbers())
+        if self.spelling is not None:
+            halves, exhausted = self.halves()
+            return [*found, *halves], exhausted
+        if found:
+            return found, True
         tried = 0
         seen: set[tuple[tuple[str, Expression], ...]] = set()
         for first, second in self._two_slips():
@@ -276,14 +345,26 @@ class _Search:
     def ranked(self, matches: Sequence[Match]) -> list[Match]:
         """One match for each name: the simplest, then the one nearest to the claim's spelling and step."""
 
-        def rank(match: Match) -> tuple[int, int, bool, list[int]]:
+        def rank(match: Match) -> tuple[int, bool, int, bool, list[int]]:
             elsewhere = any(slip.quantity != self.name for slip in match.slips)
-            return len(match.slips), self._distance(match), elsewhere, [ORDER[name] for name in match.names]
+            order = [ORDER[name] for name in match.names]
+            return len(match.slips), self._is_foreign(match), self._distance(match), elsewhere, order
 
         best: dict[tuple[str, ...], Match] = {}
         for match in sorted(matches, key=rank):
             best.setdefault(match.names, match)
         return list(best.values())
+
+    def _is_foreign(self, match: Match) -> bool:
+        """True for a mutation that reads a derivative which neither the claim nor the right step reads."""
+        if self.spelling is None:
+            return False
+        written = symbols(self.spelling).keys()
+        return any(
+            self.network.is_derivative(s) and s.name not in written and s.name not in symbols(slip.right)
+            for slip in match.slips
+            for s in symbols(slip.instead).values()
+        )
 
     def _distance(self, match: Match) -> int:
         """How many symbols of the claim's spelling the mutated derivation lacks or has in excess.
@@ -394,7 +475,7 @@ class _Search:
     def _multiplied(self, slip: Slip, factor: Slip, number: float) -> Match | None:
         for d in self._order:
             value = self._value({slip.quantity: slip.mutated}, self.draws[d], self.memos[d])
-            if value is None or not agree(self.claimed[d], number * value, self.tolerance):
+            if value is None or not self._agree(d, self.claimed[d], number * value):
                 return None
         return Match((slip, factor))
 
@@ -405,32 +486,67 @@ class _Search:
             value = self._value(formulas, self.draws[d], self.memos[d])
             if keep is not None and value is not None and d == self._order[0]:
                 self._tried.append((keep, value))
-            if value is None or not agree(self.claimed[d], value, self.tolerance):
+            if value is None or not self._agree(d, self.claimed[d], value):
                 return False
         return True
 
-    def _is_right(self, slip: Slip) -> bool:
+    def _is_right(self, slip: Slip, site: Site) -> bool:
         """True if a mended claim has the right value on every draw."""
         for d in self._order:
             value = self._evaluated(slip.right, d)
-            if value is None or not agree(value, self.right[d], self.tolerance):
+            if d == self._order[0] and value is not None and self._is_something(value):
+                self._mended.append((slip, site, value))
+            if value is None or not self._agree(d, value, self.right[d]):
                 return False
         return True
 
-    def _extinguishes(self, site: Site, instead: Expression) -> bool:
-        """True if a part of the mended claim is 0 that was not: a term taken out, not a slip taken back."""
-        d = self._order[0]
-        for around, place in zip(reversed(site.around[1:]), reversed(site.path[1:]), strict=True):
-            parts = list(around.parts)
-            parts[place] = instead
-            instead = around.with_parts(tuple(parts))
-            before, after = self._evaluated(around, d), self._evaluated(instead, d)
-            if before is None or after is None:
-                continue
-            if np.abs(after).max(initial=0.0) <= self.tolerance * np.abs(before).max(initial=0.0):
-                return True
-        value = self._evaluated(instead, d)
-        return value is not None and not value.any()
+    def _is_something(self, value: Array) -> bool:
+        """True for finite numbers above rounding."""
+        size = float(np.abs(value).max(initial=0.0))
+        return bool(np.isfinite(size) and size > 1e3 * self._rounding[self._order[0]])
+
+    def _undo(self, made: Slip, mended: Slip) -> bool:
+        """True for two exchanges of quantities of which one puts back what the other took away."""
+        if not {made.mistake.name, mended.mistake.name} <= EXCHANGES.keys():
+            return False
+        one, other = [
+            (self._leaves(s.mutated) - self._leaves(s.right), self._leaves(s.right) - self._leaves(s.mutated))
+            for s in (made, mended)
+        ]
+        return bool(one[0] & other[1] or one[1] & other[0])
+
+    def _meet(self, made: Slip, mended: Slip) -> bool:
+        """True if a mistake in the right derivation gives what the mended claim gives, on every draw."""
+        for d in self._order:
+            a = self._value({made.quantity: made.mutated}, self.draws[d], self.memos[d])
+            b = self._evaluated(mended.right, d)
+            if a is None or b is None or not self._agree(d, a, b):
+                return False
+        return True
+
+    def _agree(self, d: int, a: Array, b: Array) -> bool:
+        """Equal up to rounding on a draw."""
+        return agree(a, b, self.tolerance, self._rounding[d])
+
+    def _extinguishes(self, before: Expression, after: Expression) -> bool:
+        """True if a part of the mended claim is 0 on every draw that was not: taken out, no slip taken back."""
+        if before == after:
+            return False
+        if self._goes_out(before, after):
+            return True
+        alike = len(before.parts) == len(after.parts)
+        return alike and any(map(self._extinguishes, before.parts, after.parts))
+
+    def _goes_out(self, before: Expression, after: Expression) -> bool:
+        """True if one formula is 0 wherever the other is not."""
+        alive = False
+        for d in range(len(self.draws)):
+            x, y = self._evaluated(before, d), self._evaluated(after, d)
+            was, is_ = [0.0 if v is None else float(np.abs(v).max(initial=0.0)) for v in (x, y)]
+            if y is None or is_ > self.tolerance * was:
+                return False
+            alive = alive or was > 0 or x is None
+        return alive
 
     def _evaluated(self, formula: Expression, d: int) -> Array | None:
         try:
@@ -450,7 +566,7 @@ class _Search:
             errors.append(np.ravel(self.claimed[d]) - np.ravel(none))
             slopes.append(np.ravel(one - none))
         error, slope = np.concatenate(errors), np.concatenate(slopes)
-        if not slope.any():
+        if not slope.any() or not np.isfinite(error).all():
             return None
         number = Fraction(float(error @ slope / (slope @ slope))).limit_denominator(10**6)
         if number <= 0:
@@ -483,7 +599,9 @@ class _Search:
 
         def error(d: int) -> float:
             claimed, right = np.squeeze(self.claimed[d]), np.squeeze(self.right[d])
-            if claimed.shape != right.shape or not right.size:
+            if not right.any():
+                return 0.0
+            if claimed.shape != right.shape:
                 return np.inf
             return float(np.abs(claimed - right).max() / (np.abs(right).max() or 1.0))
 
@@ -529,6 +647,18 @@ def _is_size(slip: Slip) -> bool:
     return _is_multiple(slip.instead, slip.place) and slip.mistake.name not in ("wrong sign", "factor 2", "factor 1/2")
 
 
+def _probed(value: Array) -> Array:
+    """Some elements of a value, by which it is looked up."""
+    places = np.linspace(0, value.size - 1, min(value.size, PROBES)).astype(int)
+    return np.asarray(value.ravel()[places])
+
+
+def _largest(values: Values, network: Network) -> float:
+    """The size of the largest derivative."""
+    found = [np.abs(values[s.name]).max(initial=0.0) for s in network.quantities if network.is_derivative(s)]
+    return float(max([x for x in found if np.isfinite(x)], default=0.0))
+
+
 def _leading_number(f: Expression) -> Any:
     if isinstance(f, Call) and f.op.name == "neg":
         return -1
@@ -538,7 +668,7 @@ def _leading_number(f: Expression) -> Any:
 
 
 def _is_multiple(f: Expression, step: Expression) -> bool:
-    if not isinstance(f, Call) or f.parts[-1] != step:
+    if not isinstance(f, Call) or not f.parts or f.parts[-1] != step:
         return False
     return f.op.name == "neg" or (f.op.name == "mul" and isinstance(f.parts[0], Number))
 

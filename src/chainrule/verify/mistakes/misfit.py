@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chainrule.errors import ShapeError
-from chainrule.notation.language.builder import OPERATORS, Builder
+from chainrule.notation.language.builder import BESIDE, OPERATORS, Builder
 from chainrule.notation.language.syntax import Binary
 from chainrule.ops.catalogue import CATALOGUE
 from chainrule.symbolic.expression import Call, Expression
@@ -20,7 +20,7 @@ class Lenient(Builder):
             return super()._binary(syntax)
         except ShapeError:
             a, b = self.expression(syntax.left), self.expression(syntax.right)
-            return unchecked(OPERATORS[syntax.at.text], a, b)
+            return unchecked("matmul" if syntax.at.text == BESIDE else OPERATORS[syntax.at.text], a, b)
 
 
 def unchecked(name: str, a: Expression, b: Expression) -> Call:

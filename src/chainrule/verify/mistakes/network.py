@@ -184,6 +184,7 @@ class Network:
         """Every n that a factor n may be: the sizes of axes, and the numbers of elements of what the loss reads."""
         found = {n for s in self.program.symbols.values() for n in s.shape}
         found |= {prod(s.shape) for s in self.predictions.values()}
+        found.add(len(self.predictions))  # the outputs of a network written neuron by neuron
         return tuple(sorted(n for n in found if n > 1))
 
     @cached_property
@@ -198,7 +199,10 @@ class Network:
         return (*forward, *[self.derivation.named(s.name) for s in forward if s.name in self.program.reaching])
 
     def above(self, name: str) -> tuple[Symbol, ...]:
-        """Every quantity of a float type that the right derivation of dL/dNAME reads, down to the loss."""
+        """Every quantity of a float type that the right derivation of dL/dNAME reads, down to the loss.
+
+        With z comes f(z), by which f'(z) may be written.
+        """
         found: set[str] = set()
         waiting = [name]
         prefix = f"d{self.program.loss}/d"
@@ -207,6 +211,7 @@ class Network:
                 if read not in found:
                     found.add(read)
                     waiting += [read.removeprefix(prefix)] if read.startswith(prefix) else []
+        found |= {a.symbol.name for a in self.activations if a.at.name in found}
         return tuple([s for s in self.quantities if s.name in found])
 
     def is_derivative(self, symbol: Symbol) -> bool:
@@ -264,14 +269,24 @@ def _under_transpose(x: Expression) -> Expression:
 
 
 def _products(formula: Expression, givens: frozenset[str]) -> Iterator[tuple[Expression, Expression]]:
-    """The operands of the matrix products of a formula, and of w * x in w * x + b."""
+    """The operands of the matrix products of a formula, and of each w * x in w * x + v * y + b."""
     for f in walk(formula):
         if is_call(f, "linear"):
             yield f.parts[0], call("mT", f.parts[1])
         elif is_call(f, "matmul"):
             yield f.parts[0], f.parts[1]
-        elif is_call(f, "add") and is_call(f.parts[0], "mul") and _is_given(f.parts[1], givens):
-            yield f.parts[0].parts[0], f.parts[0].parts[1]
+        elif is_call(f, "add"):
+            terms = list(_terms(f))
+            if any(_is_given(term, givens) for term in terms):
+                yield from ((term.parts[0], term.parts[1]) for term in terms if is_call(term, "mul"))
+
+
+def _terms(f: Expression) -> Iterator[Expression]:
+    if is_call(f, "add"):
+        for part in f.parts:
+            yield from _terms(part)
+    else:
+        yield f
 
 
 def _without_bias(formula: Expression, network: Network) -> Expression | None:

@@ -10,9 +10,10 @@ HEAD = """\
 # The mistakes that verify knows by name
 
 `cr.verify.derivation` mutates the right derivation by each of these, at every step and every factor, and mends the \
-claim's own formula by taking each of them back. A mistake is named if it gives the claimed values on the data and on \
-every redraw, to 1e-9 of the largest element. Where two give the same formula both are named, the likelier first. \
-Where none fits, nothing is named, and the report shows the pattern of the error.
+claim's own formula by taking each of them back; two at once are found where both come to the same. A mistake is \
+named if it gives the claimed values on the data, on every redraw, and where numbers have other signs, to 1e-9 of the \
+largest element. Where two give the same formula both are named, the likelier first. Where none fits, nothing is \
+named, and the report shows the pattern of the error.
 
 Each example below is a derivation file with one wrong claim; a test runs them all. `python -m \
 chainrule.verify.mistakes.page` writes this page from `src/chainrule/verify/mistakes/catalogue.py`.

@@ -82,14 +82,15 @@ class Pattern:
         return say.no_pattern() if self.kind == "none" else ()
 
 
-def agree(a: Array, b: Array, tolerance: float) -> bool:
-    """True for finite values, equal to `tolerance` of the largest element; leading axes of size 1 do not count."""
+def agree(a: Array, b: Array, tolerance: float, rounding: float = 0.0) -> bool:
+    """True for finite values, equal to `tolerance` of the largest element, or to `rounding`; leading axes of size 1 do
+    not count."""
     if without_lead(a.shape) != without_lead(b.shape):
         return False
     if a.size == 0:
         return True
     scale = max(float(np.abs(a).max()), float(np.abs(b).max()))
-    return bool(np.isfinite(scale) and np.abs(a.ravel() - b.ravel()).max() <= tolerance * scale)
+    return bool(np.isfinite(scale) and np.abs(a.ravel() - b.ravel()).max() <= tolerance * scale + rounding)
 
 
 def without_lead(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ change makes it right on every draw, the change says what was wrong.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property, partial
@@ -36,19 +36,24 @@ class Bench:
     Attributes:
         network: the right derivation.
         wanted: the quantities that the right derivation reads: others cannot make a claim right but by chance.
-        values: those of one draw, by which slopes are recognised.
+        right: the right derivative, in terms of the derivatives that the claim mentions.
+        draws: the values of every quantity; by those of the first, slopes are recognised.
         tolerance: relative to the largest element.
+        misfit: whether the shapes of the claim do not fit.
     """
 
     network: Network
     wanted: tuple[Symbol, ...]
-    values: Values
+    right: Expression
+    draws: Sequence[Values]
     tolerance: float
+    misfit: bool
 
     def repairs(self, site: Site) -> Iterator[Repair]:
         """Every change at a place, by the name of the mistake that it takes back."""
         for repair in (
             self._slope,
+            self._diagonal,
             self._log,
             self._products,
             self._sums,
@@ -56,11 +61,32 @@ class Bench:
             self._sign,
             self._number,
             self._factor,
+            self._update,
         ):
             try:
                 yield from repair(site)
             except ChainruleError:  # a change that has no shape
                 continue
+
+    def called(self, site: Site, name: str, instead: Expression) -> str:
+        """The name of a change that made a claim right: another layer's quantity in a slope has a name of its own."""
+        if name not in ("previous activation of the wrong layer", "index off by one", "wrong quantity"):
+            return name
+        changed = symbols(instead).keys() - symbols(site.formula).keys()
+        in_slope = self._is_part_of_slope(site) or isinstance(site.formula, Slope)
+        if in_slope or (changed and changed <= self._only_in_slopes):
+            return "derivative at the wrong layer"
+        slopes = [value for _, mistake, _, value in self._slopes if not mistake]
+        for around, place in zip(reversed(site.around), reversed(site.path), strict=True):
+            parts = list(around.parts)
+            parts[place] = instead
+            instead = around.with_parts(tuple(parts))
+            if self.network.mentions_derivatives(instead):
+                break
+            value = self._value(instead)
+            if value is not None and any(s.shape == value.shape and agree(value, s, self.tolerance) for s in slopes):
+                return "derivative at the wrong layer"
+        return name
 
     # ---- slopes -------------------------------------------------------------------------------------------
 
@@ -78,7 +104,33 @@ class Bench:
                     if z != a.at:
                         at_z = slope_of(a.op, z, dict(a.params))
                         found.append((a.symbol.name, "derivative at the wrong layer", at_z))
-        return [(a, name, f, np.asarray(evaluate(f, self.values))) for a, name, f in found]
+            if isinstance(a.slope, Slope) and a.symbol.name in symbols(a.slope.formula):
+                for other in self.network.passed_on.values():
+                    if other not in (a.symbol, a.at):
+                        by: dict[str, Expression] = {a.symbol.name: other}
+                        for _, formula in _built("", partial(replaced, a.slope.formula, by)):
+                            found.append((a.symbol.name, "derivative at the wrong layer", formula))
+        return [(a, name, f, np.asarray(evaluate(f, self.draws[0]))) for a, name, f in found]
+
+    @cached_property
+    def _telling(self) -> dict[str, Expression]:
+        """The slopes by the name of the activation, but for those that are 1 on every draw: to put these in is to drop
+        a factor."""
+        found = {a.symbol.name: a.slope for a in self.network.activations}
+        return {
+            name: slope for name, slope in found.items() if not all(np.all(evaluate(slope, d) == 1) for d in self.draws)
+        }
+
+    @cached_property
+    def _only_in_slopes(self) -> frozenset[str]:
+        """What the right derivative reads in slopes alone."""
+        outside: set[str] = set()
+        waiting = [self.right]
+        while waiting:
+            f = waiting.pop()
+            outside |= {f.name} if isinstance(f, Symbol) else set()
+            waiting += [] if isinstance(f, Slope) else f.parts
+        return frozenset(symbols(self.right).keys() - outside)
 
     def _slope(self, site: Site) -> Iterator[Repair]:
         f = site.formula
@@ -96,22 +148,36 @@ class Bench:
         value = self._value(f)
         if value is None:
             return
-        slopes = {a.symbol.name: a.slope for a in self.network.activations}
         for name, mistake, _, wrong in self._slopes:
             if wrong.shape == value.shape and agree(value, wrong, self.tolerance):
-                if mistake:
-                    yield mistake, slopes[name]
-                else:
+                if not mistake:
                     yield from (
-                        ("derivative at the wrong layer", slope) for other, slope in slopes.items() if other != name
+                        ("derivative at the wrong layer", slope)
+                        for other, slope in self._telling.items()
+                        if other != name
                     )
+                elif name in self._telling:
+                    yield mistake, self._telling[name]
+
+    def _diagonal(self, site: Site) -> Iterator[Repair]:
+        """diag(v) of a column of another size."""
+        f = site.formula
+        if not is_call(f, "mul"):
+            return
+        eye, v = f.parts
+        if isinstance(eye, Call) and eye.op.name == "eye":
+            column = Site(v, site.quantity, site.network, (*site.path, 1), (*site.around, f))
+            for name, right in (*self._slope(column), *self._symbol(column)):
+                if right.shape != v.shape and right.ndim == 2:
+                    params = {**dict(eye.params), "size": right.shape[0]}
+                    yield name, call("mul", call("eye", **params), right)
 
     def _is_part_of_slope(self, site: Site) -> bool:
         return any(isinstance(f, Slope) for f in site.around)
 
     def _value(self, f: Expression) -> Array | None:
         try:
-            return np.asarray(evaluate(f, self.values))
+            return np.asarray(evaluate(f, self.draws[0]))
         except (ChainruleError, ValueError, IndexError):
             return None
 
@@ -119,8 +185,10 @@ class Bench:
         """1/x for the 1/p of a logarithm."""
         f = site.formula
         if is_call(f, "div"):
+            below = f.parts[1]
+            plain = isinstance(below, Symbol) or (is_call(below, "sub") and not any(x.parts for x in below.parts))
             for p in self.network.logarithms:
-                if p.shape == f.parts[1].shape and p != f.parts[1]:
+                if plain and p.shape == below.shape and p != below:
                     yield "log of the wrong thing", f.parts[0] / p
 
     # ---- products -----------------------------------------------------------------------------------------
@@ -147,12 +215,25 @@ class Bench:
                 yield "sum over the wrong axis", call("sum", x, axis=(axis,), keepdims=True)
         elif isinstance(f, Call) and f.op.name == "mean":
             yield "mean for sum", call("sum", f.parts[0], **dict(f.params))
-        elif not isinstance(f, Number | Slope):
-            is_parameter = site.quantity in self.network.givens and site.quantity not in self.network.softmaxes
-            name = "missing sum over the batch" if is_parameter else "missing sum over neurons"
+        elif not isinstance(f, Number | Slope) and f not in self._probabilities:
+            name = "missing sum over the batch" if self._is_whole_gradient(site) else "missing sum over neurons"
             for axis, n in enumerate(f.shape):
                 if n > 1:
                     yield name, call("sum", f, axis=(axis,), keepdims=True)
+
+    def _is_whole_gradient(self, site: Site) -> bool:
+        """True for the gradient of a parameter, or a term of it: what is summed there are samples."""
+        terms = ("add", "sub", "neg", "mT")
+        scaled = all(
+            any(is_call(f, name) for name in terms) or any(isinstance(part, Number) for part in f.parts)
+            for f in site.around
+        )
+        return scaled and site.quantity in self.network.givens
+
+    @cached_property
+    def _probabilities(self) -> frozenset[Symbol]:
+        """What a softmax gives: its sum is 1, and stands for nothing."""
+        return frozenset(s.symbol for s in self.network.softmaxes.values())
 
     # ---- quantities ---------------------------------------------------------------------------------------
 
@@ -169,10 +250,11 @@ class Bench:
         elif not isinstance(f, Number):
             for s in symbols(f).values():
                 for right in self.wanted:
-                    if right != s and right.shape == s.shape:
+                    fits = right.shape == s.shape or (self.misfit and is_call(f, "mul"))  # a2 * (1 - a2)
+                    if right != s and fits:
                         by: dict[str, Expression] = {s.name: right}
                         for name in roles.names(network, right, s):
-                            yield name, replaced(f, by)
+                            yield from _built(name, partial(replaced, f, by))
 
     # ---- signs, numbers, factors ------------------------------------------------------------------------------
 
@@ -203,7 +285,7 @@ class Bench:
             yield "factor 1/n", Number(n) * f
 
     def _factor(self, site: Site) -> Iterator[Repair]:
-        """A factor that stands there twice."""
+        """A factor that stands there twice, or that one term of a sum lacks."""
         f = site.formula
         if is_call(f, "mul"):
             a, b = f.parts
@@ -211,6 +293,24 @@ class Bench:
                 yield "factor counted twice", a
             if _has_factor(b, a):
                 yield "factor counted twice", b
+        lacking = [q for q in self.wanted if q.shape == f.shape and not self.network.is_derivative(q)]
+        if site.around and (is_call(site.around[-1], "add") or is_call(site.around[-1], "sub")):
+            yield from (("dropped factor", f * q) for q in lacking)
+        if is_call(f, "add") or is_call(f, "sub"):
+            a, b = f.parts
+            yield from (("dropped factor", f.with_parts((a * q, b))) for q in lacking if isinstance(a, Number))
+            yield from (("dropped factor", f.with_parts((a, b * q))) for q in lacking if isinstance(b, Number))
+
+    def _update(self, site: Site) -> Iterator[Repair]:
+        """W for W - lr dL/dW."""
+        f = site.formula
+        if is_call(f, "sub"):
+            w, step = f.parts
+            if isinstance(w, Symbol) and w.name in self.network.givens and self._reads_derivative(step, w):
+                yield "weights after the update", w
+
+    def _reads_derivative(self, f: Expression, by: Symbol) -> bool:
+        return self.network.derivation.named(by.name).name in symbols(f)
 
 
 def in_mask(site: Site) -> bool:

@@ -45,8 +45,10 @@ def at_the_wrong_layer(site: Site) -> Iterator[Mutation]:
         for a in site.network.activations:
             if a.at != f.at:
                 yield Mutation(a.slope)
-                if isinstance(own, Symbol):
-                    yield Mutation(replaced(f.formula, {own.name: a.symbol}))
+        if isinstance(own, Symbol):
+            for other in site.network.passed_on.values():
+                if other.shape == own.shape and other not in (own, f.at):
+                    yield Mutation(replaced(f.formula, {own.name: other}))
         for z in site.network.pre_activations:
             if z != f.at:
                 yield Mutation(slope_of(f.op, z, dict(f.params)))

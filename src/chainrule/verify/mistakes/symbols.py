@@ -32,13 +32,16 @@ def exchanged(site: Site, role: Role) -> Iterator[Mutation]:
     elif not site.is_step:
         return
     for s in symbols(f).values():
+        if role is _another_activation and not _stands_free(f, s):
+            continue
         for other in network.quantities:
             if other != s and other.shape == s.shape and role(network, s, other):
                 yield Mutation(replaced(f, {s.name: other}))
 
 
 def previous_activation_of_the_wrong_layer(site: Site) -> Iterator[Mutation]:
-    return exchanged(site, _another_activation)
+    if not site.is_in_slope and not isinstance(site.formula, Slope):  # there it is the derivative at the wrong layer
+        yield from exchanged(site, _another_activation)
 
 
 def weight_of_the_wrong_layer(site: Site) -> Iterator[Mutation]:
@@ -103,6 +106,13 @@ def weights_after_the_update(site: Site) -> Iterator[Mutation]:
                 yield Mutation(f - given * step)
 
 
+def _stands_free(f: Expression, s: Symbol) -> bool:
+    """True if a symbol stands outside of slopes."""
+    if isinstance(f, Slope):
+        return False
+    return f == s or any(_stands_free(part, s) for part in f.parts)
+
+
 def names(network: Network, right: Symbol, wrong: Symbol) -> list[str]:
     """What it is called to write one quantity for another."""
     return [name for name, role in ROLES.items() if role(network, right, wrong)]
@@ -128,6 +138,18 @@ def _another_derivative(network: Network, s: Symbol, other: Symbol) -> bool:
     return s.shape != other.shape or all(user.name not in (by, of) for user in [*users[by], *users[of]])
 
 
+def _link_missing(network: Network, s: Symbol, other: Symbol) -> bool:
+    """dL/da for dL/dz, where a = f(z) is all that reads z."""
+    if not (network.is_derivative(s) and network.is_derivative(other)) or s.shape != other.shape:
+        return False
+    return [user.name for user in network.program.users[network.quantity(s)]] == [network.quantity(other)]
+
+
+def _link_twice(network: Network, s: Symbol, other: Symbol) -> bool:
+    """dL/dz for dL/da."""
+    return _link_missing(network, other, s)
+
+
 def _another_weight(network: Network, s: Symbol, other: Symbol) -> bool:
     return s.name in network.weights and other.name in network.weights
 
@@ -148,7 +170,7 @@ def _next_layer(network: Network, s: Symbol, other: Symbol) -> bool:
 
 def _none_of_these(network: Network, s: Symbol, other: Symbol) -> bool:
     named = (_another_derivative, _another_weight, _another_activation, _target)
-    if any(role(network, s, other) for role in named) or network.is_derivative(s) != network.is_derivative(other):
+    if any(role(network, s, other) for role in named) or network.is_derivative(s) or network.is_derivative(other):
         return False
     return network.before.get(s.name) != other and network.before.get(other.name) != s
 
@@ -174,5 +196,7 @@ ROLES: dict[str, Role] = {
     "derivative of the wrong quantity": _another_derivative,
     "wrong quantity": _none_of_these,
     "index off by one": _next_layer,
+    "dropped factor": _link_missing,
+    "factor counted twice": _link_twice,
 }
 """The mistakes that write one quantity for another, by name."""
