@@ -11,22 +11,19 @@ while the others run.
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import itertools
-import os
-import platform
 import time
 from collections.abc import Callable
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
 
+from chainrule.bench.machine import description
 from chainrule.bench.networks import initial
 from chainrule.bench.programs.torchlike import MODELS, load
 from chainrule.bench.workloads import LR, MOMENTUM, SEED, Workload, find
-from chainrule.diagnose import Watch, watch
+from chainrule.diagnose import Watch
 
 ROWS = ("W4/1", "W4/32", "W4/128", "W5", "W6", "W7", "W8", "W9")
 KINDS = ("compiled", "eager")
@@ -55,26 +52,30 @@ class Copy:
         self.step: Callable[..., Any] = ours.package.compile(step) if kind == "compiled" else step
         for _ in range(5):  # compiled, and its memory made
             self.step(*self.batch)
-        self.watch: Watch | None = None if budget is None else watch(model, budget=budget)
+        self.watch = None if budget is None else Watch(model, "auto", budget, clock=self._time)
         self.seconds: list[float] = []
         self.steps = 0
-        self._stopped: float | None = None
+        self._stopped = time.perf_counter()
+        self._away = 0.0
 
     def turn(self, steps: int) -> None:
         """Train so many steps, and note the time."""
         start = time.perf_counter()
+        self._away += start - self._stopped
         if self.watch is None:
             for _ in range(steps):
                 self.step(*self.batch)
         else:
-            if self._stopped is not None:
-                self.watch._start += start - self._stopped  # type: ignore[operator]  # it runs since the first step
             for _ in range(steps):
                 self.step(*self.batch)
                 self.watch.step()
         self._stopped = time.perf_counter()
         self.seconds.append(self._stopped - start)
         self.steps += steps
+
+    def _time(self) -> float:
+        """The watch's clock, which stands still between the turns."""
+        return time.perf_counter() - self._away
 
     @property
     def mean(self) -> float:
@@ -107,17 +108,8 @@ def measure(name: str, kind: str, seconds: float, budget: float) -> str:
     return (
         f"{name:7} {kind:9} {1e6 * alone.mean:10.1f} {1e6 * watched.mean:10.1f} {watched.mean / alone.mean:8.4f} "
         f"{again.mean / alone.mean:8.4f} {typical:8.4f} {100 * watched.watch.overhead:9.2f}% {watched.steps:8,} "
-        f"{watched.watch._taken:6,}"
+        f"{watched.watch.taken:6,}"
     )
-
-
-def machine() -> str:
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        model = next((n.split(":")[1].strip() for n in cpuinfo.read_text().splitlines() if "model name" in n), model)
-    numpy = importlib.metadata.version("numpy")
-    return f"{model}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}, numpy {numpy}"
 
 
 def main() -> None:
@@ -127,7 +119,7 @@ def main() -> None:
     parser.add_argument("--budget", type=float, default=0.01)
     parser.add_argument("--kinds", nargs="*", choices=KINDS, default=list(KINDS))
     args = parser.parse_args()
-    print(machine())
+    print(", ".join(description().values()))
     print("times in microseconds; ratio: watched to alone; noise: alone again to alone; turns: median ratio of turns")
     print(f"{'':17} {'alone':>10} {'watched':>10} {'ratio':>8} {'noise':>8} {'turns':>8} {'account':>10} {'steps':>8} "
           f"{'looks':>6}")  # fmt: skip

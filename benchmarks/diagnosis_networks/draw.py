@@ -1,10 +1,11 @@
 """The network of a name: drawn from the name alone, and drawn again until its fault does harm.
 
 There are several draws, each from a seed of its own: on one thresholds are chosen, on others confidences are counted,
-and of the last, which neither has seen, the figures are reported. The faults of faint ones have half the strength: a
-rate is not 1000 but 32 times too large. Which attempt was the first that passed
-stands in `accepted/`, a file for each draw: training every network and its twin takes longer than the benchmark.
-`python benchmarks/diagnosis.py --draw report --redraw` writes a file anew.
+and of the last, which nothing was chosen on, the figures are reported. In a faint draw faults have half the strength:
+a rate is not 1000 but 32 times too large.
+
+Which attempt was the first that passed stands in `accepted/`, a file for each draw: training every network and its
+twin takes longer than the benchmark. `python benchmarks/diagnosis.py --draw report --redraw` writes a file anew.
 """
 
 from __future__ import annotations

@@ -470,5 +470,7 @@ def test_a_profile_has_what_numpy_computes_beside_the_kernels(monkeypatch: pytes
 
 def test_a_profile_raises_where_there_are_no_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHAINRULE_JIT", "0")
+    step = cr.compile(lambda x: x * 2)
+    assert repr(step) == "<compiled <lambda>, 0 programs>"
     with pytest.raises(RuntimeError, match="there are none"):
-        cr.compile(lambda x: x * 2).profile(cr.ones(3))
+        step.profile(cr.ones(3))

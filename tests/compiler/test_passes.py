@@ -452,6 +452,22 @@ def test_a_sum_of_pieces_that_do_not_tile_stays_a_sum(
     assert "cat" not in names(rephrase(graph))
 
 
+def test_pieces_of_shapes_that_are_stretched_stay_a_sum() -> None:
+    graph = graph_of(
+        lambda m, x, y: pieces(m, x, cuts=[(0, 2)], shape=(1, 4)) + pieces(m, y, cuts=[(2, 4)], shape=(3, 4)),
+        (1, 2), (3, 2),
+    )  # fmt: skip
+    assert "cat" not in names(rephrase(graph))
+
+
+def test_a_long_sum_of_pieces_is_joined() -> None:
+    count = 1500
+    graph = graph_of(
+        lambda m, *xs: pieces(m, *xs, cuts=[(i, i + 1) for i in range(count)], shape=(2, count)), *[(2, 1)] * count
+    )
+    assert names(remove_dead_code(rephrase(graph))) == ["cat"]
+
+
 def test_pieces_along_different_axes_or_beside_something_else_stay_a_sum() -> None:
     graph = graph_of(lambda m, x, y: pieces(m, x, cuts=[(0, 3)]) + pieces(m, y, cuts=[(1, 2)], axis=0), (2, 3), (1, 6))
     assert "cat" not in names(rephrase(graph))

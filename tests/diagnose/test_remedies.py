@@ -14,6 +14,7 @@ from chainrule.diagnose import Measured, Trials, gradients, remedies, report
 from chainrule.diagnose.candidates import EVERY, FAMILIES, Case, candidates
 from chainrule.diagnose.candidates.normalisation import hidden
 from chainrule.diagnose.candidates.residual import straight
+from chainrule.diagnose.candidates.rewriting import with_other_functions
 from chainrule.diagnose.remedies import improves
 from chainrule.errors import ArgumentError
 from chainrule.notation.words.words import words
@@ -179,7 +180,7 @@ def test_a_vanishing_gradient_is_not_clipped() -> None:
 
 
 def measured(log_gain: float, causes: str, start: float, end: float | None) -> Measured:
-    return Measured(log_gain, tuple(causes.split()), start, end)
+    return Measured(log_gain, abs(log_gain), tuple(causes.split()), start, end)
 
 
 def test_a_loss_that_stays_huge_under_a_clipped_gradient_is_no_improvement() -> None:
@@ -411,6 +412,61 @@ def test_an_activation_in_code_that_closes_over_variables_is_not_exchanged() -> 
     assert "ReLU with He initialisation" not in tried_names(remedies(Closed(), F.mse_loss, data()))
 
 
+class Defaulted(Called):
+    """A default that only the class's own body can evaluate."""
+
+    size = 1.0
+
+    def forward(self, x: cr.Tensor, size: float = size) -> cr.Tensor:
+        for block in self.blocks:
+            x = cr.sigmoid(block(size * x))
+        return self.head(x)
+
+
+class Private(Called):
+    """Two underscores mean another name outside of the class."""
+
+    __size = 1.0
+
+    def forward(self, x: cr.Tensor) -> cr.Tensor:
+        for block in self.blocks:
+            x = cr.sigmoid(block(self.__size * x))
+        return self.head(x)
+
+
+class UsersSigmoid(nn.Sigmoid):
+    """Runs the library's forward."""
+
+
+def test_a_rewritten_method_keeps_the_defaults_that_the_user_evaluated() -> None:
+    trial = next(
+        one for one in remedies(Defaulted(), F.mse_loss, data()).tried if one.name == "ReLU with He initialisation"
+    )
+    assert trial.failure == ""
+    assert "x = cr.relu(block(size * x))" in trial.code
+
+
+def test_a_method_with_private_names_is_not_rewritten() -> None:
+    assert "ReLU with He initialisation" not in tried_names(remedies(Private(), F.mse_loss, data()))
+
+
+def test_the_librarys_own_code_is_not_rewritten() -> None:
+    assert with_other_functions(nn.Sequential(nn.Linear(2, 2), UsersSigmoid()), ["sigmoid"], "relu") == []
+    assert with_other_functions(Called(), ["sigmoid"], "relu") != []
+
+
+def test_the_code_of_lsuv_brings_every_layer_to_size_1_as_what_was_tried_does() -> None:
+    model, (x, _) = stack(3, nn.Sigmoid, 1.0), data()[0]
+    case = Case(model, None, data(), gradients(model, F.mse_loss, data()))
+    (lsuv,) = [one for one in candidates("initialisation", case) if one.name == "LSUV initialisation"]
+    for changed in (run_code(lsuv.code, deepcopy(model)), lsuv.apply(model)[0]):
+        h = x
+        for layer in changed.children():
+            h = layer(h)
+            if isinstance(layer, nn.Linear):
+                assert h.square().mean().sqrt().item() == pytest.approx(1.0, rel=1e-3)
+
+
 # numbers out of range ---------------------------------------------------------------------------------------------
 
 
@@ -568,3 +624,14 @@ def test_the_report_gives_the_reason_in_the_readers_language() -> None:
     assert tried.recommended.reason in report.text(found, "en", trials=tried)
     assert words("zh").diagnosis.name(tried.recommended.reason) in report.text(found, "zh", trials=tried)
     assert tried.recommended.reason in report.as_json(found, tried)
+
+
+def test_a_rate_far_too_large_is_mended_by_the_rate_that_fits_the_weights() -> None:
+    cr.manual_seed(0)
+    model = nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 4))
+    x = cr.randn(256, 16)
+    y = (x[:, 0] > 0).long() + 2 * (x[:, 1] > 0).long()
+    tried = remedies(model, F.cross_entropy, (x, y), optim.SGD(model.parameters(), lr=1e6), steps=20)
+    factors = [float(name.rpartition(" ")[2]) for name in tried_names(tried) if name.startswith("learning rate")]
+    assert sorted(factors) == [1e-9, 0.001, 0.01, 0.1]
+    assert "learning rate x 1e-09" in [trial.name for trial in tried.tried if trial.improves]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -72,3 +75,13 @@ def test_a_trained_run_is_explained_on_one_of_its_test_rows(
     assert "no layer 'fc9'" in refused(capsys, "run", "--layer", "fc9")
     assert "--sample takes a test row from 1 to" in refused(capsys, "run", "--sample", "0")
     assert "--at applies to a program" in refused(capsys, "run", "--at", "x=1")
+
+
+@pytest.mark.parametrize("form", ["--json", "--latex", "--markdown", "--html"])
+def test_what_other_programs_read_is_utf_8_whatever_the_terminal_shows(form: str) -> None:
+    words = ["explain", "z = w*x; L = z**2", "--at", "w=2,x=3", "--lang", "zh", form]
+    done = subprocess.run(
+        [sys.executable, "-m", "chainrule", *words], capture_output=True, check=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )  # fmt: skip
+    assert "∂" in done.stdout.decode("utf-8") or "\\partial" in done.stdout.decode("utf-8")

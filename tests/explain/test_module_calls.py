@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import pytest
@@ -72,6 +73,35 @@ class Reader(nn.Module):
         return state.tanh()
 
 
+def plainly(forward: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(forward)
+    def wrapped(*args: Any) -> Any:
+        return forward(*args)
+
+    return wrapped
+
+
+class Decorated(nn.Module):
+    """Lines of its own in a decorated forward, in a static method and in a property."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.other = nn.Linear(3, 3), nn.Linear(3, 3)
+
+    @plainly
+    def forward(self, x: cr.Tensor) -> cr.Tensor:
+        self.seen = self.doubled(self.other(self.one(x)))
+        return (x + self.halved).exp()
+
+    @staticmethod
+    def doubled(x: cr.Tensor) -> cr.Tensor:
+        return 2 * x.exp()
+
+    @property
+    def halved(self) -> cr.Tensor:
+        return 0.5 * self.seen
+
+
 class Reading(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -108,9 +138,18 @@ def watched(model: nn.Module, x: cr.Tensor) -> tuple[list[Node], dict[Node, list
         (lambda: Encoder(norm_first=False), (2, 5, 4)),
         (lambda: Encoder(norm_first=True), (2, 5, 4)),
         (Reading, (2, 6, 3)),
+        (lambda: nn.Sequential(Decorated(), nn.ReLU(), nn.Linear(3, 2)), (2, 3)),
         (lambda: nn.Sequential(nn.Linear(3, 4), nn.Sequential(nn.LayerNorm(4), nn.Linear(4, 2))), (2, 3)),
     ],
-    ids=["blocks", "one block again and again", "encoder", "encoder, norm first", "a cell in a loop", "sequential"],
+    ids=[
+        "blocks",
+        "one block again and again",
+        "encoder",
+        "encoder, norm first",
+        "a cell in a loop",
+        "decorated",
+        "sequential",
+    ],
 )
 def test_the_graph_says_which_call_of_which_module_made_a_node_as_hooks_do(
     model: Callable[[], nn.Module], shape: tuple[int, ...]

@@ -15,8 +15,8 @@ from chainrule import nn, optim
 from chainrule.cli.main import main
 from chainrule.explain import Explanation
 from chainrule.explain.heat import squares
+from chainrule.notation.blocks import text_of
 from chainrule.notation.plain import cells
-from chainrule.notation.prose import Prose
 from chainrule.notation.words import words
 
 F64 = cr.float64
@@ -37,21 +37,15 @@ def classified(convention: str, samples: int = 1) -> Explanation:
     return cr.explain.gradient(F.cross_entropy(layer(x), y), layer.weight, level="matrix", convention=convention)
 
 
-def said(prose: Prose) -> str:
-    from chainrule.explain.step import text_of
-
-    return text_of(prose)
-
-
 # ---- signs -------------------------------------------------------------------------------------------------------
 
 
 def test_delta_and_the_elementwise_sign_are_explained_where_they_occur() -> None:
-    assert "δ³ is short for ∂C/∂z³." in said(two_layers(convention="article3").note)
-    assert "⊙ multiplies element by element." in said(two_layers(convention="article3").note)
+    assert "δ³ is short for ∂C/∂z³." in text_of(two_layers(convention="article3").note)
+    assert "⊙ multiplies element by element." in text_of(two_layers(convention="article3").note)
     numbers = two_layers(1, level="scalar", convention="article0")
-    assert "short for" not in said(numbers.note)
-    assert "⊙" not in said(numbers.note)
+    assert "short for" not in text_of(numbers.note)
+    assert "⊙" not in text_of(numbers.note)
 
 
 def test_sigma_is_called_the_sigmoid_and_a_number_has_no_elements() -> None:

@@ -86,6 +86,7 @@ def test_the_page_is_written_in_chinese(built, tmp_path):
         (["{built}", "--steps", "3"], "--steps K is for --try"),
         (["{built}", "--batches", "0"], "--batches is at least 1"),
         (["{built}", "--fail-on", ","], "names of causes"),
+        (["{built}", "--fail-on", "vanishing,explode"], "there is no cause 'explode'"),
         (["{folder}"], "is not a run folder"),
     ],
 )

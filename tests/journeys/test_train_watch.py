@@ -135,6 +135,23 @@ def test_no_watch_leaves_no_trace(tmp_path: Path) -> None:
     assert "looks in" not in (tmp_path / "run" / "report.html").read_text()
 
 
+class InterruptingAtOnce(Callback):
+    """Behind the first look, where a watch is ready for the second."""
+
+    model: Any = None
+
+    def after_backward(self, training: Training) -> None:
+        self.model = training.model
+        raise KeyboardInterrupt
+
+
+def test_an_interrupted_run_leaves_no_hooks_on_the_model(tmp_path: Path, builder: str) -> None:
+    interrupting = InterruptingAtOnce()
+    with pytest.raises(Interrupted):
+        start(Request(builder, epochs=2, compile=False, watch=0.5), str(tmp_path / "run"), [interrupting])
+    assert [name for name, m in interrupting.model.named_modules() if m._hooks is not None] == []
+
+
 def test_a_resumed_run_goes_on_watching_and_tells_nothing_twice(tmp_path: Path, builder: str) -> None:
     asked = Request(builder, arguments={"bias": -1e5}, epochs=8, watch=0.5)
     said: list[str] = []

@@ -76,6 +76,26 @@ def test_a_rubric_sets_the_weights_and_asks_for_what_is_missing(
     assert [(mark["claim"], mark["got"], mark["of"]) for mark in grade["marks"]] == [("dL/dz", 1, 4), ("dL/db", 0, 2)]
 
 
+def test_a_slip_that_the_rubric_does_not_list_costs_points_where_it_first_shows(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rubric = '{"points": {"dL/da": 2, "dL/dW": 4, "dL/dx": 1}, "partial": 0.25}'
+    (folder / "rubric.json").write_text(rubric)
+    (folder / "slip.txt").write_text(SLIP + "  dL/dx = W.T @ dL/dz\n")
+    main(["verify", "slip.txt", "--grade", "--rubric", "rubric.json", "--json"])
+    marks = {mark["claim"]: mark for mark in json.loads(capsys.readouterr().out)["marks"]}
+    assert {name: mark["got"] for name, mark in marks.items()} == {"dL/da": 2, "dL/dW": 1, "dL/dx": 1}
+    assert "activation for its derivative" in marks["dL/dW"]["reason"]
+
+
+def test_a_rubric_holds_whatever_the_loss_is_called(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = (folder / "right.txt").read_text("utf-8")
+    (folder / "cost.txt").write_text(text.replace("dL/", "dC/").replace("L =", "C =").replace("L  =", "C  ="), "utf-8")
+    (folder / "rubric.json").write_text('{"points": {"dL/dz": 4}}')
+    main(["verify", "cost.txt", "--grade", "--rubric", "rubric.json", "--json"])
+    assert [mark["got"] for mark in json.loads(capsys.readouterr().out)["marks"]] == [4]
+
+
 def test_a_folder_of_submissions_is_graded_file_by_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", ".", "--grade"]) == 2
     said = capsys.readouterr().out

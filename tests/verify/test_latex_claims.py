@@ -77,3 +77,12 @@ def test_latex_that_is_no_claim_is_refused_with_its_line(claim: str, message: st
     with pytest.raises(NotationError, match=message) as caught:
         verdicts(claim)
     assert caught.value.line == 19
+
+
+@pytest.mark.parametrize("command", ["frac", "dfrac", "tfrac"])
+def test_fractions_of_every_size_are_read(command: str) -> None:
+    text = (
+        "given\n  W2 = random(2, 3)\n  x = random(3)\nforward\n  z2 = W2 @ x\n  L = sum(z2**2)\n"
+        f"claims\n  \\{command}{{\\partial L}}{{\\partial z^{{2}}}} = 2 z^{{2}}\n"
+    )
+    assert derivation(text=text).ok

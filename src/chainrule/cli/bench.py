@@ -7,6 +7,7 @@ import json
 import sys
 from typing import Any
 
+from chainrule.cli.screen import write_document
 from chainrule.errors import UsageError
 
 DESCRIPTION = """\
@@ -54,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     session = Session(chosen(args.peers), Effort(args.rounds), _say)
     found = session.run(rows, sweep() if args.sweep else (), _threads(args.threads))
     if args.json:
-        print(json.dumps(jsonable(as_json(found)), ensure_ascii=False))
+        write_document(json.dumps(jsonable(as_json(found)), ensure_ascii=False) + "\n")
         return 0
     from rich.console import Console
 

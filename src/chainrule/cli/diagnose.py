@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
-from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
+from chainrule.cli.screen import width, write, write_document
 from chainrule.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,7 +31,6 @@ Exit status: 0 healthy, 1 a finding (with --fail-on: one of those), 2 it could n
 HEALTHY, FOUND = 0, 1
 BATCHES = 4
 """How many batches are measured by default: the spread over them shows what is chance."""
-NARROWEST, WIDEST, LINES = 40, 120, 24
 
 
 def add_to(verbs: Any) -> None:
@@ -64,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("--batches is at least 1", got=[f"--batches  {args.batches}"])
     if args.steps < 0 or (args.steps and not args.tries):
         raise UsageError("--steps K is for --try: how many steps each remedy trains", got=[f"--steps  {args.steps}"])
+    check_causes(args.fail_on or ())
     from chainrule.diagnose import report
     from chainrule.diagnose.diagnosis import gradients
     from chainrule.diagnose.remedies import remedies
@@ -81,11 +80,21 @@ def run(args: argparse.Namespace) -> int:
 
         write_text(Path(args.html), diagnosis.to_html(lang=args.lang, trials=trials))
     if args.json:
-        print(json.dumps({"what": args.what, **report.to_dict(diagnosis, trials)}, ensure_ascii=False))
+        data = {"what": args.what, **report.to_dict(diagnosis, trials)}
+        write_document(json.dumps(data, ensure_ascii=False) + "\n")
     else:
-        width = get_terminal_size((report.WIDTH, LINES)).columns
-        sys.stdout.write(diagnosis.to_text(args.lang, width=max(NARROWEST, min(width, WIDEST)), trials=trials))
+        write(diagnosis.to_text(args.lang, width=width(report.WIDTH), trials=trials))
     return status(sorted({one.cause for one in diagnosis.findings}), args.fail_on)
+
+
+def check_causes(names: Sequence[str]) -> None:
+    """Raises UsageError for the name of a cause that there is not: with it nothing would ever fail."""
+    from chainrule.notation.words import words
+
+    known = dict.fromkeys([key.partition(": ")[0] for key in words("en").diagnosis.mechanisms])
+    for name in names:
+        if name not in known:
+            raise UsageError(f"--fail-on: there is no cause '{name}'", mend=f"There are {', '.join(known)}.")
 
 
 def status(causes: Sequence[str], fail_on: Sequence[str] | None) -> int:

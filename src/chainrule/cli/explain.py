@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chainrule.cli.screen import width, write
+from chainrule.cli.screen import width, write, write_document
 from chainrule.errors import UsageError
 
 if TYPE_CHECKING:
@@ -66,6 +65,7 @@ def add_to(verbs: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Derives, and prints."""
+    # "" would be the current folder, and a long program is refused as a path by the operating system
     is_run = 0 < len(args.what) < 1000 and "\n" not in args.what and Path(args.what).is_dir()
     if not is_run and "=" not in args.what:
         raise UsageError(
@@ -83,13 +83,13 @@ def show(found: Explanation, args: argparse.Namespace) -> None:
     if args.html is not None:
         page = found.to_html(None if args.html == "-" else args.html)
         if args.html == "-":
-            sys.stdout.write(page)
+            write_document(page)
     elif args.latex:
-        sys.stdout.write(found.to_latex())
+        write_document(found.to_latex())
     elif args.markdown:
-        sys.stdout.write(found.to_markdown())
+        write_document(found.to_markdown())
     elif args.json:
-        print(found.to_json())
+        write_document(found.to_json() + "\n")
     else:
         write(found.to_text(width(WIDEST)) + "\n")
 

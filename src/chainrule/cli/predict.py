@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
+
+from chainrule.cli.screen import write_document
 
 DESCRIPTION = """\
 Predicts with the model of a run. New data goes through the preparation that was learned in training.
@@ -49,10 +50,10 @@ def run(args: argparse.Namespace) -> int:
     if args.out is not None:
         write_text(Path(args.out), predictions.to_csv())
     if args.json:
-        print(json.dumps(jsonable(predictions.to_dict()), ensure_ascii=False))
+        write_document(json.dumps(jsonable(predictions.to_dict()), ensure_ascii=False) + "\n")
         return 0
     if args.out is None:
-        sys.stdout.write(predictions.to_csv())
+        write_document(predictions.to_csv())
     summary = prediction_summary(predictions, args.out)
     print_document(summary, Console(stderr=args.out is None))
     return 0

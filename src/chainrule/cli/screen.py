@@ -30,3 +30,10 @@ def write(text: str) -> None:
 
         text = in_ascii(text)
     sys.stdout.write(text)
+
+
+def write_document(text: str) -> None:
+    """A page, a source or JSON on standard output: for other programs, so in UTF-8, whatever the terminal shows."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(text.encode())
+    sys.stdout.buffer.flush()

@@ -7,6 +7,7 @@ import json
 import sys
 from typing import Any
 
+from chainrule.cli.screen import write_document
 from chainrule.errors import UsageError
 from chainrule.train.config import ACTIVATIONS, LOSSES, OPTIMIZERS, SCHEDULES, TASKS, Request, option_name
 
@@ -100,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
         except session.Interrupted as interrupt:
             raise Advised(interrupt) from interrupt
     if args.json:
-        print(json.dumps(jsonable(outcome.to_dict()), ensure_ascii=False))
+        write_document(json.dumps(jsonable(outcome.to_dict()), ensure_ascii=False) + "\n")
         return 0
     from rich.console import Console
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chainrule.cli.screen import in_colour, width, write
+from chainrule.cli.screen import in_colour, width, write, write_document
 from chainrule.errors import ChainruleError, UsageError
 
 if TYPE_CHECKING:
@@ -124,9 +124,10 @@ def _refused(file: Path, error: Exception, args: argparse.Namespace) -> None:
 
     if args.json:
         where = {"line": getattr(error, "line", 0), "column": getattr(error, "column", 0)}
-        print(json.dumps({"title": str(file), "ok": False, "error": str(error), **where}, ensure_ascii=False))
+        refusal = {"title": str(file), "ok": False, "error": str(error), **where}
+        write_document(json.dumps(refusal, ensure_ascii=False) + "\n")
     elif args.grade:
-        print(Grade(str(file), (), str(error)).printed(args.lang))
+        write(Grade(str(file), (), str(error)).printed(args.lang) + "\n")
     else:
         print(f"error: {_said(file, error)}", file=sys.stderr)
 
@@ -143,8 +144,11 @@ def _print(result: DerivationResult, args: argparse.Namespace, rubric: Any, *, m
 
     if args.grade:
         grade = graded(result, rubric, args.lang)
-        write((json.dumps(grade.as_data(), ensure_ascii=False) if args.json else grade.printed(args.lang)) + "\n")
+        if args.json:
+            write_document(json.dumps(grade.as_data(), ensure_ascii=False) + "\n")
+        else:
+            write(grade.printed(args.lang) + "\n")
     elif args.json:
-        print(json.dumps(result.as_data(), ensure_ascii=False))
+        write_document(json.dumps(result.as_data(), ensure_ascii=False) + "\n")
     else:
         write(printed(result, args.lang, width(WIDTH), colour=in_colour()) + ("\n\n" if more else "\n"))

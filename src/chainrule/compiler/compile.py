@@ -120,6 +120,10 @@ class Compiled:
         self.latest = (program.quick, state.mode)
         return result
 
+    def __repr__(self) -> str:
+        count = sum(map(len, self.programs.values()))
+        return f"<compiled {self.__name__}, {count} program{'s' * (count != 1)}>"
+
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
 

@@ -70,9 +70,10 @@ class Profile:
         for kernel in self.kernels:
             alike.setdefault((kernel.kind, kernel.space, kernel.operators), []).append(kernel)
         groups = sorted(alike.values(), key=lambda group: -sum([k.seconds for k in group]))
+        count = len(self.kernels)
         peak = f"one core reaches {self.flops_per_second / 1e9:.0f} GFLOP/s"
         head = [
-            f"{len(self.kernels)} kernels, {self.seconds * 1e6:.1f} us; {peak}",
+            f"{count} kernel{'s' * (count != 1)}, {self.seconds * 1e6:.1f} us; {peak}",
             "share      us GFLOP/s   GB/s  kernel",
         ]
         return "\n".join([*head, *map(self._line, groups)])
@@ -115,24 +116,25 @@ class Timed(Compiled):
         self(inputs, outputs)  # the first call meets cold caches
         stamps: list[Array] = []
         alone: list[list[float]] = []
-        start = time.perf_counter()
-        while len(stamps) < FEWEST or (time.perf_counter() - start < SECONDS and len(stamps) < MOST):
+        began = [time.perf_counter()]
+        while len(stamps) < FEWEST or (began[-1] - began[0] < SECONDS and len(stamps) < MOST):
             self(inputs, outputs)
             stamps.append(self.stamps.copy())
             alone.append(list(self.seconds_alone.values()))
-        elapsed = time.perf_counter() - start
-        ticks = int(stamps[-1][-1:].sum() - stamps[0][:1].sum())
-        medians = np.median(np.diff(stamps), axis=0) * (elapsed / max(ticks, 1))
-        times = dict.fromkeys(self.plan.groups, 0.0)
+            began.append(time.perf_counter())
+        ticks = int(stamps[-1][:1].sum() - stamps[0][:1].sum())  # from the begin of the first call to that of the last
+        medians = np.median(np.diff(stamps), axis=0) * ((began[-2] - began[0]) / max(ticks, 1))
+        times: dict[Group, float] = {}
         first = 0
         for step in self.plan.steps:
             if step.alone is None:
                 for place, (_, group) in enumerate(step.kernels, first):
-                    times[group] += float(medians[place])
+                    times[group] = times.get(group, 0.0) + float(medians[place])
                 first += len(step.kernels) + 1
         on_numpy = [group for group in self.plan.groups if group.kind == "alone"]
         times |= zip(on_numpy, map(float, np.median(alone, axis=0)), strict=True)
-        return Profile(tuple([kernel_time(group, seconds) for group, seconds in times.items()]), speed()[0])
+        kernels = [kernel_time(group, times[group]) for group in self.plan.groups if group in times]
+        return Profile(tuple(kernels), speed()[0])
 
 
 def kernel_time(group: Group, seconds: float) -> KernelTime:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from math import inf, isfinite
+from math import inf, isfinite, nan
 from typing import Any
 
 import numpy as np
@@ -38,13 +38,15 @@ class Measured:
     """A network before or after a change.
 
     Args:
-        log_gain: the gradient's log gain from the output to the first layer, less what the widths make of it; nan
-            where the ledger ends, because a delta is zero or not finite.
+        log_gain: the gradient's log gain from the output to the first layer, the ledger's total; nan where the
+            ledger ends, because a delta is zero or not finite.
+        unevenness: the size of that, less what the widths alone make of it: by this two networks are compared.
         causes: what is found.
         start, end: the loss on the judging batch before training and after the steps; `end` is None without steps.
     """
 
     log_gain: float
+    unevenness: float
     causes: tuple[str, ...]
     start: float
     end: float | None = None
@@ -175,7 +177,7 @@ def remedies(
 def _order(trial: Trial) -> tuple[bool, float]:
     """Those that improve first; then by the loss after training, or by how far the gradient is from even."""
     after = trial.after
-    size = after.end if after.end is not None else abs(after.log_gain)
+    size = after.end if after.end is not None else after.unevenness
     return (not trial.improves, size if isfinite(size) else inf)
 
 
@@ -201,13 +203,13 @@ def improves(before: Measured, after: Measured) -> bool:
     """Whether a change mends: by the loss after training where that was measured, else by the gradient."""
     if not isfinite(after.start) or not isfinite(after.log_gain):
         return False
-    unevenness = abs(before.log_gain) if isfinite(before.log_gain) else 0.0
-    is_even = abs(after.log_gain) <= max(TOO_MUCH, unevenness / 2)
+    unevenness = before.unevenness if isfinite(before.unevenness) else 0.0
+    is_even = after.unevenness <= max(TOO_MUCH, unevenness / 2)
     has_fewer_causes = len(after.causes) < len(before.causes)
     if after.end is None or before.end is None:
         return is_even and has_fewer_causes
     # of two faults one may be mended: the gradient is no less even then, and one cause is gone
-    mends_another = has_fewer_causes and abs(after.log_gain) <= max(TOO_MUCH, unevenness)
+    mends_another = has_fewer_causes and after.unevenness <= max(TOO_MUCH, unevenness)
     # clipping turns an infinite loss into a huge one: a mend also ends below where training began
     is_learned = after.end < min(BETTER * before.end, before.start if isfinite(before.start) else inf)
     return is_learned and (is_even or mends_another)
@@ -224,9 +226,8 @@ def _measure(
     """A copy, measured at once and, with steps, trained; it is used up."""
     found = gradients(model, loss_fn, list(batches), optimizer) if diagnosis is None else diagnosis
     ledger = found.ledger
-    log_gain = excess(ledger) if ledger.ends_at is None else float("nan")
-    judging = batches[-1]
-    measured = Measured(log_gain, tuple([one.cause for one in found.findings]), _loss(model, loss_fn, judging))
+    gains = (ledger.total, abs(excess(ledger))) if ledger.ends_at is None else (nan, nan)
+    measured = Measured(*gains, tuple([one.cause for one in found.findings]), _loss(model, loss_fn, batches[-1]))
     if not steps:
         return measured
     assert optimizer is not None

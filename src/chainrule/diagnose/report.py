@@ -45,7 +45,8 @@ MOST_FINDINGS, IN_FULL = 6, 2
 """In the terminal, and how many of them with what they mean; the page has all."""
 TERMINAL = ((True, 14), (True, 9), (True, 5), (False, 14), (False, 8), (False, 4), (False, 2))
 """With a picture or without, and how many rows of layers: the first of these that has fewer lines than `LINES`."""
-MOST_HISTOGRAMS = 6
+HISTOGRAMS_PRINTED = 6
+"""In the terminal; the page has more."""
 LINES = 60
 WIDTH = 100
 SHRINKS = log(10)
@@ -262,7 +263,9 @@ def _recommendation(trials: Trials | None, say: Words) -> Iterator[Block]:
     said = [say.recommends(say.diagnosis.name(best.name))]
     if best.after.end is not None and best.before.end is not None:
         said.append(say.improves_loss(_short(best.before.end), _short(best.after.end), trials.steps))
-    said.append(say.improves_gain(_gain(best.before.log_gain), _gain(best.after.log_gain)))
+    gains = _gain(best.before.log_gain), _gain(best.after.log_gain)
+    if gains[0] != gains[1]:
+        said.append(say.improves_gain(*gains))
     yield Paragraph(("" if say.language == "zh" else " ").join(map(text_of, said)))
 
 
@@ -315,7 +318,7 @@ def _picture(diagnosis: Diagnosis, say: Words) -> list[Block]:
     if primary is None:
         return []
     if primary.cause in BY_SLOPES:
-        chart = pictures.slopes_chart(pictures.slopes_of(ledger), say, MOST_HISTOGRAMS)
+        chart = pictures.slopes_chart(pictures.slopes_of(ledger), say, HISTOGRAMS_PRINTED)
         return [] if chart is None else [chart]
     changes = primary.cause in ("vanishing", "exploding") and ledger.total
     return [pictures.own_panel(ledger, diagnosis.predictions, say)] if changes else []

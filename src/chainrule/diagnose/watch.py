@@ -9,7 +9,7 @@ writes nothing: training goes on bit by bit as it would.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf, isfinite, nan, sqrt
 from time import perf_counter
@@ -104,13 +104,20 @@ class Watch:
         events: what was seen for the first time.
         slopes: for each activation that ran eagerly, how steep it was at the last look.
         steps: how many steps were counted.
+        taken: how many looks there were, with those that are no longer kept.
         overhead: seconds spent on looking over seconds passed since the first step.
     """
 
     def __init__(
-        self, model: Module, every: int | Literal["auto"], budget: float, looks_until_dead: int = LOOKS_UNTIL_DEAD
+        self,
+        model: Module,
+        every: int | Literal["auto"],
+        budget: float,
+        looks_until_dead: int = LOOKS_UNTIL_DEAD,
+        clock: Callable[[], float] = perf_counter,
     ) -> None:
         self.every, self.budget, self.looks_until_dead = every, budget, looks_until_dead
+        self._clock = clock
         self.looks: list[Look] = []
         self.events: list[Event] = []
         self.steps = 0
@@ -122,7 +129,7 @@ class Watch:
         self._known: set[tuple[str, str, str]] = set()
         self._seen: dict[str, Activation] = {}
         self._hooks: list[Any] = []
-        self._taken = self._stride = 0
+        self.taken = self._stride = 0
         self._begun = self._last_look = self._due = 0
         self._spent = self._spent_before = self._cost = 0.0
         self._is_armed, self._has_eager_modules = False, True
@@ -153,7 +160,7 @@ class Watch:
     @property
     def overhead(self) -> float:
         """Seconds spent on looking over seconds passed, since the first step; 0 before it."""
-        return 0.0 if self._start is None else self._account() / max(perf_counter() - self._start, 1e-9)
+        return 0.0 if self._start is None else self._account() / max(self._clock() - self._start, 1e-9)
 
     def _account(self) -> float:
         """Seconds that looks have taken, and counting."""
@@ -161,12 +168,12 @@ class Watch:
 
     def _attend(self) -> None:
         """Look if this step was prepared for that; prepare the next one if it is its turn, or say when to ask again."""
-        now = perf_counter()
+        now = self._clock()
         if self._start is None:
             self._start = now
         if self._is_armed:
             self._look()
-            looked = perf_counter()
+            looked = self._clock()
             self._spent += looked - now
             self._cost = max(self._cost / 2, self._spent - self._spent_before)
             now = looked
@@ -175,13 +182,13 @@ class Watch:
             self._spent_before, self._mode = self._spent, self._model.training
             self._arm()
         self._due = self.steps + max(wait, 1)
-        self._spent += perf_counter() - now
+        self._spent += self._clock() - now
 
     def _steps_until_armed(self, passed: float) -> int:
         """0 if the step that comes is to be looked at; else after how many steps to ask again."""
         if self.every != "auto":
             return self.every - 1 - self.steps % self.every
-        if self._taken == 1 and not any("update" in row for row in self.looks[-1].layers.values()):
+        if self.taken == 1 and not any("update" in row for row in self.looks[-1].layers.values()):
             return 0  # the first step, which tells most about the learning rate, comes now
         missing = (self._account() + self._cost) / self.budget - passed
         if missing <= 0:
@@ -225,12 +232,12 @@ class Watch:
             if self._mode is not None and self._model.training is not self._mode:
                 return  # an evaluation between two steps
             if isinstance(output, Tensor) and output.value.dtype.kind == "f":
-                start = perf_counter()
+                start = self._clock()
                 self._seen[name] = activation_of(output)
                 if not isfinite(self._seen[name].size):
                     op = output.edge.name().removesuffix("Backward") if isinstance(output.edge, Node) else "a constant"
                     self._happened("non-finite", name, op, self._seen[name].size, during=1)
-                self._spent += perf_counter() - start
+                self._spent += self._clock() - start
 
         see.only_looks = True  # type: ignore[attr-defined]  # compiled programs fit with it and without
         return see
@@ -286,7 +293,7 @@ class Watch:
             weights = {name: size_of(sample) for name, sample in layer.before.items()}
             found[layer.name] = (_together(changes, layer.parameters), _together(weights, layer.parameters))
             layer.before = {}
-        if not self._taken and not any(change for change, _ in found.values()):
+        if not self.taken and not any(change for change, _ in found.values()):
             return
         for name, (change, weight) in found.items():
             if weight > 0:  # of weights that were all 0 any step is as large as they are then
@@ -317,11 +324,11 @@ class Watch:
 
     def _keep(self, look: Look) -> None:
         """Keep a look; of looks that became too many, every second one, from now on, too."""
-        if self._taken % (1 << self._stride) == 0:
+        if self.taken % (1 << self._stride) == 0:
             self.looks.append(look)
             if len(self.looks) > POINTS:
                 self.looks, self._stride = self.looks[::2], self._stride + 1
-        self._taken += 1
+        self.taken += 1
 
     # ---- what was seen -----------------------------------------------------------------------------------------
 
@@ -381,7 +388,7 @@ def watch(model: Module, every: int | Literal["auto"] = "auto", budget: float = 
 
     Args:
         model: the module that trains.
-        every: look at every so-manieth step; "auto" looks as often as the budget allows.
+        every: look at every n-th step; "auto" looks as often as the budget allows.
         budget: the share of the time that "auto" may spend on looking, in (0, 1).
 
     Raises:

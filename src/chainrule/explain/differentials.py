@@ -5,7 +5,8 @@ Every line is checked with numbers before it is shown: for a random movement, al
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -58,73 +59,82 @@ def sections(run: Run, words: Words) -> list[Section]:
 def _section(run: Run, words: Words, reasons: Reasons, name: str, random: np.random.Generator) -> Section:
     x = run.program.symbols[name]
     move = Symbol(f"d{name}", x.shape)
-    values = {**run.exact, move.name: random.normal(size=x.shape)}
-    lines = _Lines(run, words, values)
+    lines = _Lines(run, {**run.exact, move.name: random.normal(size=x.shape)})
     users = run.users(name)
-    slopes = _along(run, name, values[move.name])
-    statements = {s.name: s for s in run.program.statements}
-    first: list[Box] = []
-    put_in: list[Box] = []
-    moves: list[Step] = []
-    totals = [0.0, 0.0]
-    moved: Expression | None = None
-    for user in users:
-        statement = statements[user]
-        dy = Symbol(f"d{user}", statement.symbol.shape)
-        try:
-            moved = run.written(_spread(differential(statement.formula, {name: move}, statement.symbol)))
-        except UnsupportedError:
-            moved = None
-        if user == run.program.loss:
-            pulled = _inner(run, run.step(name) if len(users) == 1 else run.derivation.routes(name)[user], move)
-            first.append(pulled)
-            put_in.append(pulled)
-            part = _product(evaluate(run.derivation.routes(name)[user], run.exact), values[move.name])
-            totals = [t + part for t in totals]
-            continue
-        g = run.rate(user)
-        first.append(_inner(run, g, dy))
-        if moved is None:
-            put_in.append(_inner(run, run.derivation.routes(name)[user], move))
-            part = _product(evaluate(run.derivation.routes(name)[user], run.exact), values[move.name])
-            totals = [t + part for t in totals]
-            continue
-        values[dy.name] = evaluate(moved, values)
-        totals = [t + _product(run.exact[g.name], values[dy.name]) for t in totals]
-        put_in.append(_inner(run, g, moved))
-        moves.append(lines.line(dy, typeset(moved, run.convention), words.differential_of(reasons.box(user))))
-    result = _product(run.exact[run.rate(name).name], values[move.name])
-    note = _checked(words, name, [*totals, result], slopes)
-    last = _inner(run, run.step(name), move)
-    d_loss = Symbol(f"d{run.program.loss}")
+    parts = [_part(run, lines, name, user, move) for user in users]
+    moved = lines.values[move.name]
+    sides = [sum(part.share for part in parts), _product(run.exact[run.rate(name).name], moved)]
+    note = _checked(words, name, sides, _along(run, name, moved))
+    title, read_off = plain(typeset(run.rate(name), run.convention)), matrix.backward_step(run, reasons, name)
+    if not users:
+        return Section(title, (read_off,))
+    d_loss, last = Symbol(f"d{run.program.loss}"), _inner(run, run.step(name), move)
+    first, put_in = [part.first for part in parts], [part.put_in for part in parts]
     steps: list[Step] = []
     if first != [last]:
         through = words.chain_of_differentials([reasons.box(u) for u in users])
         steps.append(lines.line(d_loss, _plus(first, run.convention), through))
-    steps += moves
+    for user, part in zip(users, parts, strict=True):
+        if part.moved is not None:
+            dy = Symbol(f"d{user}", run.program.symbols[user].shape)
+            steps.append(lines.line(dy, typeset(part.moved, run.convention), words.differential_of(reasons.box(user))))
     if put_in not in (first, [last]):
         steps.append(lines.line(d_loss, _plus(put_in, run.convention), words.put_in()))
-    why = _why_moved(words, moved, move) if moves else words.derivative_of_loss(reasons.box(name))
-    steps.append(lines.line(d_loss, last, why if len(users) == 1 else ()))
-    read_off = matrix.backward_step(run, reasons, name)
-    if not users:
-        return Section(plain(typeset(run.rate(name), run.convention)), (read_off,))
-    return Section(
-        plain(typeset(run.rate(name), run.convention)),
-        (*steps, read_off),
-        note,
-    )
+    steps.append(lines.line(d_loss, last, _why_last(run, words, reasons, name, parts, move)))
+    return Section(title, (*steps, read_off), note)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The part of a differential of the loss that comes through one reader of a quantity.
+
+    Attributes:
+        first, put_in: tr(G^T dy), and the same with dy put in.
+        moved: dy; None for the loss itself, and where it has no formula.
+        share: what both are for a random movement.
+    """
+
+    first: Box
+    put_in: Box
+    moved: Expression | None
+    share: float
+
+
+def _part(run: Run, lines: _Lines, name: str, user: str, move: Symbol) -> _Part:
+    route = run.derivation.routes(name)[user]
+    pulled = _product(evaluate(route, run.exact), lines.values[move.name])
+    if user == run.program.loss:
+        inner = _inner(run, run.step(name) if len(run.users(name)) == 1 else route, move)
+        return _Part(inner, inner, None, pulled)
+    g, y = run.rate(user), run.program.symbols[user]
+    statement = next(s for s in run.program.statements if s.name == user)
+    first = _inner(run, g, Symbol(f"d{user}", y.shape))
+    try:
+        moved = run.written(_spread(differential(statement.formula, {name: move}, y)))
+    except UnsupportedError:
+        return _Part(first, _inner(run, route, move), None, pulled)
+    dy = lines.values[f"d{user}"] = evaluate(moved, lines.values)
+    return _Part(first, _inner(run, g, moved), moved, _product(run.exact[g.name], dy))
+
+
+def _why_last(run: Run, words: Words, reasons: Reasons, name: str, parts: Sequence[_Part], move: Symbol) -> Prose:
+    """Why the movement stands last under one trace; nothing to say where several parts are added."""
+    if len(parts) > 1:
+        return ()
+    if run.users(name) == [run.program.loss]:
+        return words.derivative_of_loss(reasons.box(name))
+    return _why_moved(words, parts[0].moved, move)
 
 
 class _Lines:
     """Makes the lines of a derivation by differentials."""
 
-    def __init__(self, run: Run, words: Words, values: Mapping[str, Any]) -> None:
-        self.run, self.words, self.values = run, words, values
+    def __init__(self, run: Run, values: dict[str, Any]) -> None:
+        self.run, self.values = run, values
 
     def line(self, left: Symbol, right: Box, why: Prose) -> Step:
         box = typeset(left, self.run.convention)
-        return Step(left.name, box, (right,), None, None, self.values.get(left.name, None), why, key=("d", left.name))
+        return Step(left.name, box, (right,), None, None, self.values.get(left.name), why, key=("d", left.name))
 
 
 def _spread(moved: Expression) -> Expression:
@@ -209,7 +219,7 @@ def _size(x: float) -> Box:
     return number_box(f"{x:.0e}" if x else "0")
 
 
-def is_one(formula: Expression) -> bool:
+def _is_one(formula: Expression) -> bool:
     """True for a formula of one element."""
     return all(n == 1 for n in formula.shape)
 
@@ -223,39 +233,30 @@ def _as_trace(run: Run, words: Words, statement: Statement) -> list[Step]:
     if is_call(formula, "mse_loss") and not formula.shape:
         a, b = formula.parts
         formula = call("mean", call("square", a - b))
-    if is_call(formula, "mean") and is_one(formula):
+    if is_call(formula, "mean") and _is_one(formula):
         (x,) = formula.parts
         number = simplified(call("div", number, int(np.prod(x.shape))))  # type: ignore[assignment]
         formula = call("sum", x)
-    if not (is_call(formula, "sum") and is_one(formula) and isinstance(number, Number)):
+    if not (is_call(formula, "sum") and _is_one(formula) and isinstance(number, Number)):
         return []
     (square,) = formula.parts
     power = is_call(square, "pow") and isinstance(square.parts[1], Number) and square.parts[1].value == 2
     if not (power or is_call(square, "square")) or square.parts[0].ndim != 2:
         return []
     error = square.parts[0]
-    e, de = typeset(error, c), typeset(Symbol("e", error.shape), c)
-    s, ds = Symbol("e", error.shape), Symbol("de", error.shape)
-    lines = _Lines(run, words, {})
+    e, de = Symbol("e", error.shape), Symbol("de", error.shape)
+    lines = _Lines(run, {})
 
-    def trace(*formulas: Expression) -> Box:
+    def trace(factor: Number, *formulas: Expression) -> Box:
         inside = row(*[x for f in formulas for x in (Operator("+"), typeset(f, c))][1:])
-        shown = [typeset(number, c), TIMES] if number.value != 1 else []
+        shown = [typeset(simplified(factor), c), TIMES] if factor.value != 1 else []
         return row(*shown, Word("tr"), APPLY, Fenced(inside))
 
     loss, d_loss = statement.symbol, Symbol(f"d{statement.name}")
-    back, forth = call("matmul", call("mT", ds), s), call("matmul", call("mT", s), ds)
-    twice = Number(2 * number.value) if not isinstance(number.value, float) else Number(2.0 * number.value)
-    del de
-    final = row(
-        *([typeset(simplified(twice), c), TIMES] if twice.value != 1 else []),
-        Word("tr"),
-        APPLY,
-        Fenced(typeset(forth, c)),
-    )
+    back, forth = call("matmul", call("mT", de), e), call("matmul", call("mT", e), de)
     return [
-        lines.line(s, e, ()),
-        lines.line(loss, trace(call("matmul", call("mT", s), s)), words.own_trace()),
-        lines.line(d_loss, trace(back, forth), words.differential_of(typeset(loss, c))),
-        lines.line(d_loss, final, words.trace_of_transpose()),
+        lines.line(e, typeset(error, c), ()),
+        lines.line(loss, trace(number, call("matmul", call("mT", e), e)), words.own_trace()),
+        lines.line(d_loss, trace(number, back, forth), words.differential_of(typeset(loss, c))),
+        lines.line(d_loss, trace(Number(2 * number.value), forth), words.trace_of_transpose()),
     ]

@@ -13,7 +13,6 @@ from chainrule.explain.step import (
     Item,
     Step,
     chain_of,
-    ends,
     row_names,
     shape_text,
     size_text,
@@ -75,7 +74,7 @@ def _item(item: Item, written: _Language, said: Words, level: int) -> Iterator[s
             for inner in item.items:
                 yield from _item(inner, written, said, level + 1)
         case EqualCalls():
-            yield written.prose(said.equal_calls(*ends(item), item.first.kind, len(item.calls)))
+            yield written.prose(said.equal_calls(*item.ends, item.first.kind, len(item.calls)))
             yield written.table(*table(item, said))
             yield from _item(item.first, written, said, level)
 
@@ -131,9 +130,9 @@ class _Latex:
         return "".join([escaped(part) if isinstance(part, str) else f"${tex(part)}$" for part in prose])
 
     def table(self, head: list[Prose], rows: list[list[Prose]]) -> str:
-        lines = [" & ".join(map(self.prose, row)) for row in (head, *rows)]
-        inside = " \\\\\n".join([f"{lines[0]} \\\\ \\hline", *lines[1:]]).replace("\\hline \\\\", "\\hline")
-        return f"\\begin{{tabular}}{{{'l' * len(head)}}}\n{inside}\n\\end{{tabular}}"
+        top, *lines = [" & ".join(map(self.prose, row)) + r" \\" for row in (head, *rows)]
+        columns = "l" * len(head)
+        return "\n".join([rf"\begin{{tabular}}{{{columns}}}", rf"{top} \hline", *lines, r"\end{tabular}"])
 
 
 # ---- Markdown -----------------------------------------------------------------------------------------------------

@@ -19,7 +19,9 @@ from chainrule.report.markup import Markup, element, text
 from chainrule.symbolic.expression import symbols
 from chainrule.symbolic.modules import ModuleCall
 
-WIDTH, HEIGHT, ACROSS, DOWN, LETTERS = 74.0, 34.0, 112.0, 58.0, 18.0
+WIDTH, HEIGHT, ACROSS, DOWN, MARGIN, LETTERS = 74.0, 34.0, 112.0, 58.0, 12, 18.0
+"""In pixels: the sides of a node, from one column and one row to the next, around the picture, the size of letters."""
+
 MOST = 48
 """So many nodes are drawn: of a larger network the modules, closed; of more than those the first and the last ones."""
 
@@ -55,8 +57,8 @@ def drawing(run: Run, label: str) -> Drawn:
             if ends[0] != ends[1] and ends[0] in spots and ends[1] in spots:
                 flows.setdefault(ends, name)
     places = _places(spots, flows)
-    width = ACROSS * max(x for x, _ in places.values()) + WIDTH + 24
-    height = DOWN * max(y for _, y in places.values()) + HEIGHT + 24
+    width = ACROSS * max(x for x, _ in places.values()) + WIDTH + 2 * MARGIN
+    height = DOWN * max(y for _, y in places.values()) + HEIGHT + 2 * MARGIN
     parts = [_edge(ends, name, places, run) for ends, name in flows.items()]
     calls = [spot for spot in spots if isinstance(spot, ModuleCall)]
     parts += [
@@ -114,7 +116,7 @@ def _places(spots: list[Spot], flows: Iterable[tuple[Spot, Spot]]) -> dict[Spot,
 
 
 def _node(spot: Spot, place: tuple[int, int], run: Run, panel: str) -> Markup:
-    x, y = 12 + place[0] * ACROSS, 12 + place[1] * DOWN
+    x, y = MARGIN + place[0] * ACROSS, MARGIN + place[1] * DOWN
     if isinstance(spot, ModuleCall):
         wanted = any(spot in run.around_rate(name) for name in run.targets)
         kind, title, inside = f"module{' target' * wanted}", spot.path, text(spot.path)
@@ -136,8 +138,8 @@ def _node(spot: Spot, place: tuple[int, int], run: Run, panel: str) -> Markup:
 def _edge(ends: tuple[Spot, Spot], name: str, places: dict[Spot, tuple[int, int]], run: Run) -> Markup:
     """A line to the panel that says what goes along it; into and out of a module that is the quantity itself."""
     (ax, ay), (bx, by) = (places[spot] for spot in ends)
-    x0, y0 = 12 + ax * ACROSS + WIDTH, 12 + ay * DOWN + HEIGHT / 2
-    x1, y1 = 12 + bx * ACROSS, 12 + by * DOWN + HEIGHT / 2
+    x0, y0 = MARGIN + ax * ACROSS + WIDTH, MARGIN + ay * DOWN + HEIGHT / 2
+    x1, y1 = MARGIN + bx * ACROSS, MARGIN + by * DOWN + HEIGHT / 2
     middle = (x0 + x1) / 2
     path = f"M{x0:.0f} {y0:.0f}C{middle:.0f} {y0:.0f} {middle:.0f} {y1:.0f} {x1:.0f} {y1:.0f}"
     on_path = " path" if name in run.on_path else ""

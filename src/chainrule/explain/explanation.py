@@ -26,9 +26,9 @@ from chainrule.explain.step import (
     all_steps,
     chain_of,
     shown_steps,
-    text_of,
 )
 from chainrule.explain.terminal import in_lines
+from chainrule.notation.blocks import text_of
 from chainrule.notation.boxes import Box
 from chainrule.notation.conventions import Convention
 from chainrule.notation.plain import plain

@@ -152,37 +152,39 @@ def explained(
 ) -> Explanation:  # fmt: skip
     """The explanation of a run, after the engine has agreed with it."""
     run.check()
-    sizes = sum(int(np.prod(s.shape)) for s in run.program.symbols.values())
-    chosen = level != "auto"
-    if not chosen:
-        level = "scalar" if sizes <= TINY else "matrix"
     places = [(name, _in_columns(run, name, place)) for name, place in places]
-    if level == "differential":
-        sections = differentials.sections(run, said)
-    elif places:
-        sections = _of_weights(run, said, places, full=full)
-    elif level == "scalar":
-        try:
-            sections = scalar.sections(run, said, full=full)
-        except UnsupportedError:  # an operator that has no formula for one element
-            if chosen:
-                raise
-            sections = matrix.sections(run, said)
-    else:
-        sections = matrix.sections(run, said)
+    sections = _sections(run, level, said, places, full=full)
     if lr is not None:
         sections.append(descent(run, lr, said))
-    rates: list[Box | str] = []
-    titles = [scalar.element_name(run.rate(name), place) for name, place in places]
-    parted = {name for name, _ in places}
-    titles += [run.rate(name).name for name in run.targets if name not in parted]
-    rates += [name_box(title, run.convention) for title in titles[:TITLED]]
-    rates += ["…"] * (len(titles) > TITLED)
+    title = said.derivation_of(_titled(run, places))
     loss = run.program.symbols[run.program.loss]
     value = value_box(run.value(loss.name), run.convention)
     told = said.follows_from(typeset(loss, run.convention), value)
     note = (*told, said.gap, *said.matches_engine(), *legend(run, sections, said))
-    return explanation(run, said.derivation_of(rates), note, sections, said.language, full=full, wanted=wanted)
+    return explanation(run, title, note, sections, said.language, full=full, wanted=wanted)
+
+
+def _sections(run: Run, level: str, said: Words, places: Places, *, full: bool) -> list[Section]:
+    if level == "differential":
+        return differentials.sections(run, said)
+    if places:
+        return _of_weights(run, said, places, full=full)
+    is_tiny = sum(int(np.prod(s.shape)) for s in run.program.symbols.values()) <= TINY
+    if level == "scalar" or (level == "auto" and is_tiny):
+        try:
+            return scalar.sections(run, said, full=full)
+        except UnsupportedError:  # an operator that has no formula for one element
+            if level == "scalar":
+                raise
+    return matrix.sections(run, said)
+
+
+def _titled(run: Run, places: Places) -> list[Box | str]:
+    """The first of the derivatives that are wanted, for the title."""
+    in_part = {name for name, _ in places}
+    names = [scalar.element_name(run.rate(name), place) for name, place in places]
+    names += [run.rate(name).name for name in run.targets if name not in in_part]
+    return [*[name_box(name, run.convention) for name in names[:TITLED]], *["…"] * (len(names) > TITLED)]
 
 
 def _targets(recorded: Recorded, wrt: Any) -> tuple[list[str], Places]:

@@ -53,14 +53,14 @@ def squares(value: Array) -> Squares:
 
 def heat_map(made: Squares, label: str) -> Markup:
     """The picture: one colour for positive numbers, another for negative ones, deeper for larger ones."""
-    return _picture(made.shares, label, SIDE)
+    return _picture(made.shares, label)
 
 
 def scale() -> Markup:
     """The colours in order, from the lowest number to the highest."""
     shares = [sign * depth**2 / DEPTHS**2 for sign, depths in ((-1, range(DEPTHS, 0, -1)), (1, range(1, DEPTHS + 1)))
               for depth in depths]  # fmt: skip
-    return _picture([shares], "", SIDE)
+    return _picture([shares], "")
 
 
 def drawn_once(page: str) -> str:
@@ -83,7 +83,7 @@ def drawn_once(page: str) -> str:
     return _HEAT.sub(once, page)
 
 
-def _picture(grid: list[list[float]], label: str, side: float) -> Markup:
+def _picture(grid: list[list[float]], label: str) -> Markup:
     shades: dict[tuple[str, float], list[str]] = {}
     for i, row in enumerate(grid):
         for j, share in enumerate(row):
@@ -94,7 +94,7 @@ def _picture(grid: list[list[float]], label: str, side: float) -> Markup:
     width, height = len(grid[0]), len(grid)
     return element(
         "svg", *parts, viewBox=f"0 -.5 {width} {height}", class_="heat", role="img", aria_label=label,
-        style=f"width:{side * width:.0f}px", shape_rendering="crispEdges",
+        style=f"width:{SIDE * width:.0f}px", shape_rendering="crispEdges",
     )  # fmt: skip
 
 

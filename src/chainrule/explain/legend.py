@@ -37,7 +37,7 @@ def legend(run: Run, sections: Sequence[Section], said: Words) -> Prose:
 
 def _is_delta(step: Step, run: Run) -> bool:
     """True for a step about dL/dz that the convention writes as delta."""
-    return run.convention.delta and step.symbol.startswith(f"d{run.program.loss}/dz")
+    return run.convention.delta and run.is_rate(step.symbol) and run.of(step.symbol).startswith("z")
 
 
 def _parts(box: Box) -> Iterator[Box]:

@@ -31,7 +31,6 @@ class ByModules:
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        self._back = f"d{run.program.loss}/d"
 
     def section(self, section: Section, *, side_by_side: bool) -> Section:
         """The section with a section inside for each call of a module, as far as modules are known.
@@ -42,7 +41,7 @@ class ByModules:
             side_by_side: whether equal calls that follow each other become one item.
         """
         steps = shown_steps(section.items)
-        if not self.inside or not divides(section):
+        if not self.inside or not is_about_quantities(section):
             return section
         items = tuple(self._items(steps, 0))
         return Section(section.title, _side_by_side(items) if side_by_side else items, section.note)
@@ -65,12 +64,12 @@ class ByModules:
                 yield self._call_steps(call, inside, tuple(self._items(inside, depth + 1)))
 
     def _call(self, one: Step, depth: int) -> ModuleCall | None:
-        around = self.run.around_rate if one.symbol.startswith(self._back) else self.run.around
+        around = self.run.around_rate if self.run.is_rate(one.symbol) else self.run.around
         calls = [call for call in around(one.of) if call in self.inside]
         return calls[depth] if depth < len(calls) else None
 
     def _call_steps(self, call: ModuleCall, steps: Sequence[Step], items: tuple[Item, ...]) -> CallSteps:
-        if not any(one.symbol.startswith(self._back) for one in steps):
+        if not any(self.run.is_rate(one.symbol) for one in steps):
             return CallSteps(call.path, call.kind, items, *self.forward(call))
         found = [one.value for one in steps if one.of in self.run.parameters]
         return CallSteps(call.path, call.kind, items, *self.backward(call), _rms(*found) if found else None)
@@ -123,14 +122,14 @@ class ByModules:
         return Flow(typeset(rate, self.run.convention), rate.shape, _rms(value), whole)
 
 
-def divides(section: Section) -> bool:
+def is_about_quantities(section: Section) -> bool:
     """True if each step is about a quantity; False for a section about one derivative, or about routes."""
     return all(one.of for one in all_steps(section.items))
 
 
 def within(section: Section, path: str) -> Section:
     """The part of a section that belongs to a module; a section about one derivative whole or not at all."""
-    if divides(section):
+    if is_about_quantities(section):
         return Section(section.title, tuple(_within(section.items, path)))
     belongs = any(_is_inside(one.module, path) for one in all_steps(section.items))
     return section if belongs else Section(section.title, ())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -23,11 +23,11 @@ from chainrule.explain.step import (
     Step,
     all_steps,
     chain_of,
-    ends,
     shape_text,
-    text_of,
 )
-from chainrule.notation.boxes import Box, Chain, in_line
+from chainrule.notation.blocks import text_of
+from chainrule.notation.boxes import Box, in_line
+from chainrule.notation.conventions import Convention
 from chainrule.notation.mathml import mathml
 from chainrule.notation.matrices import LARGEST
 from chainrule.notation.numbers import number_box, shown
@@ -132,13 +132,13 @@ def _quantity(name: str, run: Run, said: Words) -> Markup:
     called = f" ({run.called[name]})" if name in run.called else ""
     rows = []
     if statement is not None:
-        rows.append((said.labels.formula, formula(typeset(run.written(statement.formula), run.convention))))
-    rows.append((said.labels.value, _value(run.shown[name], run, said, name)))
+        rows.append((text(said.labels.formula), formula(typeset(run.written(statement.formula), run.convention))))
+    rows.append((text(said.labels.value), _value(run.shown[name], run.convention, said, name)))
     if name in run.on_path and name != run.program.loss:
         rate = run.rate(name)
         right = typeset(run.step(name), run.convention)
         rows.append((formula(typeset(rate, run.convention)), formula(right)))
-        rows.append((said.labels.value, _value(run.shown[rate.name], run, said, rate.name)))
+        rows.append((text(said.labels.value), _value(run.shown[rate.name], run.convention, said, rate.name)))
     title = element("h3", formula(typeset(symbol, run.convention)), text(called + "  " + shape_text(symbol.shape)))
     return _panel(f"q-{name}", title, rows, said)
 
@@ -146,19 +146,18 @@ def _quantity(name: str, run: Run, said: Words) -> Markup:
 def _module(modules: ByModules, call: ModuleCall, identity: str, said: Words) -> Markup:
     """What a closed module takes and gives, forward and back."""
     ways = ((said.labels.forward, modules.forward(call)), (said.labels.backward, modules.backward(call)))
-    rows: list[tuple[Any, Markup]] = [(title, prose(flows(*ends, said))) for title, ends in ways]
+    rows = [(text(title), prose(flows(*through, said))) for title, through in ways]
     return _panel(identity, element("h3", text(f"{call.path} ({call.kind})")), rows, said)
 
 
 def _route(name: str, user: str, run: Run, said: Words) -> Markup:
     """What an edge carries back: the part of the derivative that comes through one reader."""
     route = run.derivation.routes(name).get(user)
-    rows: list[tuple[Any, Markup]] = []
+    rows: list[tuple[Markup, Markup]] = []
     if route is not None:
-        rows.append(
-            (formula(typeset(run.rate(name), run.convention)), formula(typeset(run.written(route), run.convention)))
-        )
-        rows.append((said.labels.contribution, _value(evaluate(route, run.shown), run, said, f"{name} → {user}")))
+        left, right = (typeset(x, run.convention) for x in (run.rate(name), run.written(route)))
+        share = _value(evaluate(route, run.shown), run.convention, said, f"{name} → {user}")
+        rows = [(formula(left), formula(right)), (text(said.labels.contribution), share)]
     return _panel(f"e-{name}-{user}", _edge_title(name, user, run), rows, said)
 
 
@@ -170,41 +169,37 @@ def _reading(name: str, user: str, run: Run, said: Words) -> Markup:
 
 
 def _edge_title(name: str, user: str, run: Run) -> Markup:
-    ends = [formula(typeset(run.program.symbols[n], run.convention)) for n in (name, user)]
-    return element("h3", ends[0], text(" → "), ends[1])
+    start, end = (formula(typeset(run.program.symbols[n], run.convention)) for n in (name, user))
+    return element("h3", start, text(" → "), end)
 
 
-def _panel(identity: str, title: Markup, rows: list[tuple[Any, Markup]], said: Words) -> Markup:
-    lines = [part for name, value in rows for part in (element("dt", _as_markup(name)), element("dd", value))]
+def _panel(identity: str, title: Markup, rows: list[tuple[Markup, Markup]], said: Words) -> Markup:
+    lines = [part for name, value in rows for part in (element("dt", name), element("dd", value))]
     close = element("a", text("×"), href="#", class_="close", aria_label=said.labels.close)
     return element("div", close, title, element("dl", *lines), id=identity, class_="panel")
 
 
-def _as_markup(x: Any) -> Markup:
-    return x if isinstance(x, str) and x.startswith("<math") else text(str(x))  # type: ignore[return-value]
+def _value(value: Any, convention: Convention, said: Words, label: str) -> Markup:
+    box = formula(value_box(value, convention))
+    return box if max(np.shape(value), default=0) <= LARGEST else Markup(box + _picture(value, convention, said, label))
 
 
-def _value(value: Any, run: Run, said: Words, label: str) -> Markup:
-    box = formula(value_box(value, run.convention))
-    return box if max(np.shape(value), default=0) <= LARGEST else Markup(box + _picture(value, run, said, label))
-
-
-def _picture(value: Any, run: Run, said: Words, label: str) -> Markup:
+def _picture(value: Any, convention: Convention, said: Words, label: str) -> Markup:
     array = np.asarray(value, np.float64)
     made = squares(array)
-    low, high, norm = (_number(float(x), run) for x in (array.min(), array.max(), np.linalg.norm(array)))
+    low, high, norm = (_number(float(x), convention) for x in (array.min(), array.max(), np.linalg.norm(array)))
     facts = [text(f"{said.labels.norm} {norm}, {low} … {high}")]
     if made.block != (1, 1):
         facts.append(prose(said.means_of_blocks(shape_text(made.block))))
-    ends = [element("span", text(_number(end, run))) for end in (-made.top, made.top)]
+    ends = [element("span", text(_number(end, convention))) for end in (-made.top, made.top)]
     legend = element("span", ends[0], scale(), ends[1], class_="scale")
     caption = element("div", *[element("div", fact) for fact in facts], legend, class_="range")
     return element("div", heat_map(made, label), caption, class_="large")
 
 
-def _number(value: float, run: Run) -> str:
+def _number(value: float, convention: Convention) -> str:
     """A number in running text."""
-    return plain(number_box(shown(value, run.convention)))
+    return plain(number_box(shown(value, convention)))
 
 
 # ---- the steps ---------------------------------------------------------------------------------------------------
@@ -241,7 +236,9 @@ def _item(item: Item, explanation: Explanation, said: Words) -> Markup:
             return _step(item, explanation, said)
         case Fold():
             summary = element("summary", prose(said.repeated(item.first, item.last, item.count)))
-            return element("details", summary, *_folded(item, explanation, said), class_="fold")
+            steps = zip(item.block, item.norms, strict=True)
+            short = [_in_short(one, norms, explanation, said) for one, norms in steps]
+            return element("details", summary, *short, class_="fold")
         case CallSteps():
             inside = [_item(inner, explanation, said) for inner in item.items]
             return _call(item, explanation, said, inside)
@@ -263,31 +260,25 @@ def _equal_calls(equal: EqualCalls, explanation: Explanation, said: Words) -> Ma
     head, rows = table(equal, said)
     thead = element("thead", element("tr", *[element("th", prose(cell)) for cell in head]))
     tbody = element("tbody", *[element("tr", *[element("td", prose(cell)) for cell in row]) for row in rows])
-    about = element("p", prose(said.equal_calls(*ends(equal), equal.first.kind, len(equal.calls))), class_="note")
+    about = element("p", prose(said.equal_calls(*equal.ends, equal.first.kind, len(equal.calls))), class_="note")
     parts = [about, element("div", element("table", thead, tbody), class_="scroll", tabindex="0")]
     parts.append(_item(equal.first, explanation, said))
     others = equal.calls[1:]
     if sum(len(call.steps) for call in others) <= OTHERS:
-        parts += [_call(call, explanation, said, _in_short(call, explanation, said)) for call in others]
+        for call in others:
+            steps = all_steps(call.items)
+            inside = [_in_short(one, [float(np.linalg.norm(one.value))], explanation, said) for one in steps]
+            parts.append(_call(call, explanation, said, inside))
     else:
         parts.append(element("p", prose(said.shown_alone(others[0].path)), class_="note"))
     return element("div", *parts, class_="equal")
 
 
-def _in_short(call: CallSteps, explanation: Explanation, said: Words) -> Iterator[Markup]:
-    """The steps of a module that is equal to one that is shown: formulas, and how large the values are."""
-    for one in all_steps(call.items):
-        yield element("div", formula(Chain(one.left, one.rights)), class_="line scroll", tabindex="0")
-        if one.value is not None:
-            norm = shown(float(np.linalg.norm(one.value)), explanation.convention)
-            yield element("p", text(f"{said.labels.norm} {norm}"), class_="why")
-
-
-def _folded(fold: Fold, explanation: Explanation, said: Words) -> Iterator[Markup]:
-    for one, (low, high) in zip(fold.block, fold.norms, strict=True):
-        yield element("div", formula(Chain(one.left, one.rights)), class_="line scroll")
-        numbers = " … ".join(shown(x, explanation.convention) for x in (low, high))
-        yield element("p", text(f"{said.labels.norm} {numbers}"), class_="why")
+def _in_short(one: Step, norms: Sequence[float], explanation: Explanation, said: Words) -> Markup:
+    """A step that is equal to one that is shown: its formula, and how large its values are."""
+    line = element("div", formula(chain_of(one, numbers=False)), class_="line scroll", tabindex="0")
+    numbers = " … ".join([_number(x, explanation.convention) for x in norms])
+    return Markup(line + element("p", text(f"{said.labels.norm} {numbers}"), class_="why"))
 
 
 def _step(one: Step, explanation: Explanation, said: Words) -> Markup:
@@ -297,9 +288,7 @@ def _step(one: Step, explanation: Explanation, said: Words) -> Markup:
     facts = []
     if np.size(one.value) > 1 and one.number is not None:
         facts = [element("span", text(shape_text(one.shape)), class_="shape")]
-    picture = []
-    if large and explanation.run is not None:
-        picture = [_picture(one.value, explanation.run, said, one.symbol)]
+    picture = [_picture(one.value, explanation.convention, said, one.symbol)] if large else []
     return element("div", *facts, line, *picture, *why, class_="step", id=f"s-{one.symbol}")
 
 

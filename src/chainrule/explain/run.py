@@ -18,7 +18,7 @@ from chainrule.notation.conventions import Convention
 from chainrule.notation.numbers import carried
 from chainrule.symbolic.columns import as_columns, columns, in_columns
 from chainrule.symbolic.evaluate import evaluate
-from chainrule.symbolic.expression import Call, Expression, Number, Symbol, call, symbols, walk
+from chainrule.symbolic.expression import Call, Expression, Number, Symbol, call, instead, symbols, walk
 from chainrule.symbolic.modules import ModuleCall
 from chainrule.symbolic.program import Derivation, Program
 from chainrule.symbolic.recorded import Recorded
@@ -125,6 +125,14 @@ class Run:
         """dL/dname."""
         return self.derivation.named(name)
 
+    def is_rate(self, name: str) -> bool:
+        """True for the name of a derivative of the loss, or of an element of one."""
+        return name.startswith(f"d{self.program.loss}/d")
+
+    def of(self, name: str) -> str:
+        """The quantity that a name is about: z2 for z2 and for dL/dz2."""
+        return name.removeprefix(f"d{self.program.loss}/d")
+
     def step(self, name: str) -> Expression:
         """dL/dname, as it is written under the convention."""
         return self.written(self.derivation.step(name))
@@ -141,7 +149,7 @@ class Run:
 
     def label(self, formula: Expression) -> Expression:
         """A formula in which the labels' columns of 0 and 1 have the name t."""
-        return _instead(formula, self.labels) if self.labels else formula
+        return instead(formula, self.labels) if self.labels else formula
 
     @cached_property
     def labels(self) -> dict[Expression, Expression]:
@@ -225,14 +233,6 @@ def compare(name: str, formula: Array, engine: Array, tolerance: float) -> None:
             ],
             mend="This is a mistake in chainrule. Please report it with the program.",
         )
-
-
-def _instead(formula: Expression, by: Mapping[Expression, Expression]) -> Expression:
-    """A formula with others in place of some of its parts."""
-    if formula in by:
-        return by[formula]
-    parts = tuple([_instead(part, by) for part in formula.parts])
-    return formula if all(a is b for a, b in zip(parts, formula.parts, strict=True)) else formula.with_parts(parts)
 
 
 # ---- making one -----------------------------------------------------------------------------------------------

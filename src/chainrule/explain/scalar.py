@@ -19,7 +19,7 @@ from chainrule.notation.words import Words
 from chainrule.symbolic.differentiate import cotangents
 from chainrule.symbolic.elements import Index, element
 from chainrule.symbolic.evaluate import evaluate
-from chainrule.symbolic.expression import Expression, Number, Slope, Symbol, symbols
+from chainrule.symbolic.expression import Expression, Number, Slope, Symbol, symbols, with_each_part
 from chainrule.symbolic.simplify import is_call, simplified
 
 MOST = 12
@@ -75,7 +75,7 @@ class Elements:
             yield step(
                 self.run, name, [written], why if k == 0 else (), value=np.asarray(value), values=self.values,
                 recomputed=left.name in self.run.recomputed, key=("element", left.name, place),
-                of=left.name.removeprefix(f"d{self.run.program.loss}/d"),
+                of=self.run.of(left.name),
             )  # fmt: skip
 
     def note(self) -> Any:
@@ -85,10 +85,9 @@ class Elements:
         """A formula of elements with names of their own in place of `slice(W, key=(0, 1))`."""
         if is_call(formula, "slice") and isinstance(formula.parts[0], Symbol):
             return self.named(formula.parts[0], dict(formula.params)["key"])  # type: ignore[attr-defined]
-        parts = tuple([self.by_name(part) for part in formula.parts])
         if isinstance(formula, Symbol):
             return self.named(formula, ())
-        return formula if all(a is b for a, b in zip(parts, formula.parts, strict=True)) else formula.with_parts(parts)
+        return with_each_part(formula, self.by_name)
 
     def named(self, symbol: Symbol, place: Index) -> Symbol:
         """The symbol of an element, whose number is noted."""

@@ -1,4 +1,4 @@
-"""A derivation as data: steps in sections. Every rendering reads these and nothing else."""
+"""A derivation as data: steps in sections. Every rendering reads these; the picture of the network the run too."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from chainrule.explain.run import Run
+from chainrule.notation.blocks import text_of
 from chainrule.notation.boxes import Box, Chain
 from chainrule.notation.matrices import LARGEST
 from chainrule.notation.plain import plain
@@ -151,7 +152,13 @@ class EqualCalls:
 
     @property
     def first(self) -> CallSteps:
+        """The one that stands for all."""
         return self.calls[0]
+
+    @property
+    def ends(self) -> tuple[str, str]:
+        """The paths of the first and the last: the same one for a module that is called again and again."""
+        return self.calls[0].path, self.calls[-1].path
 
 
 Item: TypeAlias = Step | Fold | CallSteps | EqualCalls
@@ -202,21 +209,11 @@ def all_steps(items: Sequence[Item]) -> Iterator[Step]:
                 yield from all_steps(item.calls)
 
 
-def ends(equal: EqualCalls) -> tuple[str, str]:
-    """The paths of the first and the last of equal calls: the same one for a module that is called again and again."""
-    return equal.calls[0].path, equal.calls[-1].path
-
-
 def row_names(equal: EqualCalls) -> list[str]:
     """What tells equal calls apart: their paths, and for one module the number of the call."""
     paths = [call.path for call in equal.calls]
     numbers = range(1, len(paths) + 1)
     return [p if paths.count(p) == 1 else f"{p} ({n})" for p, n in zip(paths, numbers, strict=True)]
-
-
-def text_of(prose: Prose) -> str:
-    """A sentence as text."""
-    return "".join([part if isinstance(part, str) else plain(part) for part in prose])
 
 
 def chain_of(one: Step, *, numbers: bool = True) -> Box:
@@ -263,15 +260,14 @@ def step(
         of: the quantity that it is about; by default the one whose value or derivative `left` is.
     """
     convention = run.convention
-    back = f"d{run.program.loss}/d"
-    of = left.name.removeprefix(back) if of is None else of
-    calls = run.around_rate(of) if left.name.startswith(back) else run.around(of)
+    of = run.of(left.name) if of is None else of
+    calls = run.around_rate(of) if run.is_rate(left.name) else run.around(of)
     numbers = run.shown if values is None else values
     exact = run.value(left.name) if value is None else value
     printed = numbers.get(left.name, exact)
     formula = formulas[-1]
     read = symbols(formula)
-    small = all(max(numbers_shape(numbers.get(name)), default=0) <= LARGEST for name in read)
+    small = all(max(np.shape(numbers.get(name, ())), default=0) <= LARGEST for name in read)
     substituted = typeset(formula, convention, numbers) if read and small and not isinstance(formula, Symbol) else None
     return Step(
         symbol=left.name,
@@ -287,10 +283,6 @@ def step(
         of=of,
         module=calls[-1].path if calls else "",
     )
-
-
-def numbers_shape(value: Any) -> tuple[int, ...]:
-    return tuple(np.shape(value)) if value is not None else ()
 
 
 def _signature(formula: Expression) -> tuple[Any, ...]:

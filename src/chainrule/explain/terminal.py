@@ -7,21 +7,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from chainrule.explain.documents import flow_name
+from chainrule.explain.documents import flow_name, flows
 from chainrule.explain.step import (
     CallSteps,
     EqualCalls,
-    Flow,
     Fold,
     Item,
     Step,
     all_steps,
-    ends,
     row_names,
     shape_text,
     size_text,
-    text_of,
 )
+from chainrule.notation.blocks import text_of
 from chainrule.notation.boxes import Chain
 from chainrule.notation.names import name_box
 from chainrule.notation.numbers import shown
@@ -115,7 +113,7 @@ class _Printing:
                 yield from wrapped(f"{item.path} ({item.kind}){self.said.colon}{self._flows(item)}", width)
                 yield from _indented(self._inside(item, width - 4, opened))
             case EqualCalls():
-                yield from wrapped(text_of(self.said.equal_calls(*ends(item), item.first.kind, len(item.calls))), width)
+                yield from wrapped(text_of(self.said.equal_calls(*item.ends, item.first.kind, len(item.calls))), width)
                 yield from _indented(self._rows(item))
                 if opened == 0 and not item.first.opened:
                     yield from _indented(self._closed(item.calls, item.first.path, width - 4))
@@ -141,14 +139,8 @@ class _Printing:
                 yield from self._step(one, width)
 
     def _flows(self, call: CallSteps) -> str:
-        enters, leaves = (", ".join([self._flow(one) for one in flows]) for flows in (call.enters, call.leaves))
-        count = text_of(self.said.step_count(sum(1 for _ in all_steps(call.items))))
-        return f"{enters} → {leaves}, {count}"
-
-    def _flow(self, flow: Flow) -> str:
-        name = text_of(flow_name(flow, self.said))
-        shape = f" {shape_text(flow.shape)}" if flow.shape else ""
-        return f"{name}{shape} (rms {size_text(flow.rms)})"
+        count = self.said.step_count(sum(1 for _ in all_steps(call.items)))
+        return text_of((*flows(call.enters, call.leaves, self.said), ", ", *count))
 
     def _rows(self, equal: EqualCalls) -> Iterator[str]:
         """A line for each call: what enters and leaves it."""
@@ -158,14 +150,14 @@ class _Printing:
         yield from aligned(grid)
 
     def _row(self, name: str, call: CallSteps) -> list[str]:
-        flows = [
+        sizes = [
             cell
             for i, flow in enumerate((*call.enters, *call.leaves))
             for cell in ("→" * (i == len(call.enters)), text_of(flow_name(flow, self.said)), size_text(flow.rms))
             if cell
         ]
         mine = [] if call.parameters is None else [self.said.labels.parameters, size_text(call.parameters)]
-        return [name, *flows, *mine]
+        return [name, *sizes, *mine]
 
     # ---- steps -----------------------------------------------------------------------------------------------
 
@@ -234,7 +226,7 @@ def _cut(lines: list[str], said: Words) -> list[str]:
     """The beginning and the end of too long a text."""
     head, tail = 2 * LINES // 3, LINES // 4
     left = len(lines) - head - tail
-    return [*lines[:head], f"    … {text_of(said.left_out(left))}", *lines[-tail:]]
+    return [*lines[:head], f"    … {text_of(said.lines_left_out(left))}", *lines[-tail:]]
 
 
 def _whole(element: str) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ from chainrule.ops.op import Op
 from chainrule.optim.elementwise import Before, Elementwise
 from chainrule.optim.optimizer import Group, Optimizer
 from chainrule.symbolic.evaluate import evaluate
-from chainrule.symbolic.expression import Call, Expression, Formulas, Symbol, symbols, walk
+from chainrule.symbolic.expression import Expression, Formulas, Symbol, instead, symbols, walk, with_each_part
 from chainrule.symbolic.program import Program, Statement
 from chainrule.symbolic.simplify import is_call, simplified
 from chainrule.tensor.graph import Array
@@ -126,7 +126,6 @@ def update_of(
         chosen,
         said.language,
         full,
-        None,
     )
 
 
@@ -183,18 +182,18 @@ def _program(
     known: dict[Expression, Expression] = {}
     # what is part of another formula first: the mean before the variance
     for part, formula in sorted(zip(kept, rest, strict=True), key=lambda one: sum(1 for _ in walk(one[1]))):
-        statement = Statement(f"{STATE[part]}_new", _with(formula, known))
+        statement = Statement(f"{STATE[part]}_new", instead(formula, known))
         statements.append(statement)
         if not isinstance(formula, Symbol):
             known[formula] = statement.symbol
-    after = _with(after, known)
+    after = instead(after, known)
     for term in [one for one in walk(after) if _corrects_bias(one)]:
         (state_symbol, *_) = symbols(term).values()
         statement = Statement(f"{state_symbol.name.removesuffix('_new').removesuffix('_max')}hat", term)
         if term not in known:
             statements.append(statement)
             known[term] = statement.symbol
-    statements.append(Statement(f"{name}_new", _with(after, known)))
+    statements.append(Statement(f"{name}_new", instead(after, known)))
     return Program(tuple(inputs.values()), tuple(statements), f"{name}_new")
 
 
@@ -214,18 +213,7 @@ def _state_order(op: Op, kept: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _without_casts(formula: Expression) -> Expression:
-    parts = tuple([_without_casts(part) for part in formula.parts])
-    if isinstance(formula, Call) and formula.op.name == "cast":
-        return parts[0]
-    return formula if all(a is b for a, b in zip(parts, formula.parts, strict=True)) else formula.with_parts(parts)
-
-
-def _with(formula: Expression, known: Mapping[Expression, Expression]) -> Expression:
-    """The formula with the names of terms that were computed before."""
-    if formula in known:
-        return known[formula]
-    parts = tuple([_with(part, known) for part in formula.parts])
-    return formula if all(a is b for a, b in zip(parts, formula.parts, strict=True)) else formula.with_parts(parts)
+    return _without_casts(formula.parts[0]) if is_call(formula, "cast") else with_each_part(formula, _without_casts)
 
 
 def _steps(run: Run, said: Words, name: str, count: int, values: dict[str, Any]) -> list[Step]:

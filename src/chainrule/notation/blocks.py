@@ -9,7 +9,7 @@ from chainrule.notation.mathml import mathml
 from chainrule.notation.plain import plain
 from chainrule.notation.prose import Prose
 from chainrule.notation.tex import tex
-from chainrule.report.document import Formula, Paragraph
+from chainrule.report.document import Formula
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,6 @@ def formula(box: Box, title: str = "", label: str = "") -> Formula:
     return Formula(Math(box), title, label)
 
 
-def paragraph(prose: Prose) -> Paragraph:
-    """A sentence, or several one after the other, as running text."""
-    return Paragraph([part if isinstance(part, str) else Math(part) for part in prose])
-
-
 def text_of(prose: Prose) -> str:
-    """A sentence as plain text on one line, as --json and messages have it."""
+    """A sentence as plain text on one line, as terminals, --json and messages have it."""
     return "".join([part if isinstance(part, str) else " ".join(plain(part, 10_000).split()) for part in prose])

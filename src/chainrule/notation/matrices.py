@@ -32,7 +32,7 @@ def matrix_box(array: NDArray[Any], convention: Convention, decimals: int | None
     grid = array if array.ndim == 2 else array[:, None] if convention.batch == "columns" else array[None, :]
     rows, columns = (_places(n) for n in grid.shape)
     taken = [grid[i, j] for i in rows for j in columns if i is not None and j is not None]
-    texts = iter(_texts(taken, convention, decimals))
+    texts = iter(shown_alike(taken, convention, decimals))
     box = Matrix(tuple([tuple([_entry(i, j, texts) for j in columns]) for i in rows]))
     return box if None not in (*rows, *columns) else _with_size(box, array.shape)
 
@@ -47,10 +47,6 @@ def _places(n: int) -> list[int | None]:
     if n <= LARGEST:
         return list(range(n))
     return [*SHOWN[:2], None, SHOWN[2]]
-
-
-def _texts(values: list[Any], convention: Convention, decimals: int | None) -> list[str]:
-    return shown_alike(values, convention, decimals)
 
 
 def _entry(i: int | None, j: int | None, texts: Any) -> Box:

@@ -45,6 +45,7 @@ from chainrule.ops.op import Op
 from chainrule.symbolic.elements import FIRST
 from chainrule.symbolic.expression import Call, Expression, Kept, LeftOut, Number, Pulled, Slope, Symbol, call
 from chainrule.symbolic.simplify import times
+from chainrule.symbolic.statistics import inputs_of
 
 # How tightly the outermost sign of a box binds.
 RELATION, SUM, BIG, HADAMARD, PRODUCT, JUXTAPOSED, POWER, ATOM = range(8)
@@ -115,8 +116,9 @@ class _Typesetter:
                 return Laid(dots(count))
             case Slope():
                 return self._slope(formula)
-            case Kept(of, name):
-                return Laid(row(Word(name), APPLY, Fenced(separated([self.box(x) for x in of.parts]))), POWER)
+            case Kept(_, name):
+                read = separated([self.box(x) for x in inputs_of(formula)])
+                return Laid(row(Word(name), APPLY, Fenced(read)), POWER)
             case Pulled():
                 return self._pulled(formula)
             case Call():

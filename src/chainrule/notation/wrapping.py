@@ -26,6 +26,6 @@ def wrapped(text: str, width: int, indent: str = "") -> list[str]:
 
 
 def _pieces(text: str) -> Iterator[str]:
-    """Where a line may be broken, the text falls apart: at spaces, and beside Chinese characters."""
+    """What a line may be broken between: words, Chinese characters, spaces."""
     for found in _PIECE.finditer(text):
         yield " " if found[0].isspace() else found[0]

@@ -84,8 +84,7 @@ def block_text(block: Block, width: int = 80, *, braille: bool = True) -> str:
 def print_document(document: Document, console: Console) -> None:
     """Prints the document, in the colours and the width that the console has (rich honours NO_COLOR)."""
     if console.options.ascii_only:
-        plain = _rendered(document, console.width, braille=False).translate(_ASCII)
-        console.out(plain.encode("ascii", "replace").decode("ascii"), end="", highlight=False)
+        console.out(in_ascii(_rendered(document, console.width, braille=False)), end="", highlight=False)
         return
     for renderable in _renderables(document, console.width, braille=True):
         console.print(renderable, highlight=False)

@@ -14,7 +14,7 @@ from math import prod
 import numpy as np
 
 from chainrule.ops.loss import elementwise_loss_shape
-from chainrule.symbolic.expression import Call, Expression, Number, Symbol, call, replaced, symbols
+from chainrule.symbolic.expression import Call, Expression, Number, Symbol, call, replaced, symbols, with_each_part
 from chainrule.symbolic.program import Program, Statement
 from chainrule.symbolic.simplify import is_call, simplified
 from chainrule.tensor.graph import Array
@@ -142,8 +142,7 @@ def total(formula: Expression) -> Expression:
         return call(formula.op.name, columns(formula.parts[0]), **params)
     if formula.op.shape_rule is elementwise_loss_shape and not formula.shape:
         return call(formula.op.name, *[None if x is None else columns(x) for x in formula.inputs], **params)
-    parts = tuple([total(part) for part in formula.parts])
-    return formula if all(a is b for a, b in zip(parts, formula.parts, strict=True)) else formula.with_parts(parts)
+    return with_each_part(formula, total)
 
 
 def sum_of_sums(formula: Expression) -> Expression:

@@ -6,7 +6,7 @@ expressions, with `Formulas` as its `m`, writes its own formula.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property, lru_cache, partial
@@ -293,5 +293,15 @@ def replaced(formula: Expression, by: dict[str, Expression]) -> Expression:
     """The formula with other formulas for the symbols of these names."""
     if isinstance(formula, Symbol):
         return by.get(formula.name, formula)
-    parts = tuple([replaced(part, by) for part in formula.parts])
+    return with_each_part(formula, lambda part: replaced(part, by))
+
+
+def instead(formula: Expression, by: Mapping[Expression, Expression]) -> Expression:
+    """The formula with others in place of some of its parts."""
+    return by[formula] if formula in by else with_each_part(formula, lambda part: instead(part, by))
+
+
+def with_each_part(formula: Expression, made: Callable[[Expression], Expression]) -> Expression:
+    """The formula with what is made of each of its parts; itself where that changes none."""
+    parts = tuple([made(part) for part in formula.parts])
     return formula if all(a is b for a, b in zip(parts, formula.parts, strict=True)) else formula.with_parts(parts)

@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, takewhile
-from types import CodeType
+from types import CodeType, FunctionType
 
 from chainrule.nn.module import Module
 from chainrule.tensor.graph import PACKAGE, Edge, Leaf, Node
@@ -233,11 +233,16 @@ class _Reach:
 def _own_code(module: Module) -> frozenset[CodeType]:
     """The code of a class's methods and of the functions inside them; none for the classes of this library."""
     found: set[CodeType] = set()
-    for kind in type(module).__mro__:
-        stack = [f.__code__ for f in vars(kind).values() if hasattr(f, "__code__")]
-        while stack:
-            code = stack.pop()
-            if not code.co_filename.startswith(PACKAGE):
+    stack: list[object] = [one for kind in type(module).__mro__ for one in vars(kind).values()]
+    while stack:
+        match stack.pop():
+            case CodeType() as code if not code.co_filename.startswith(PACKAGE):
                 found.add(code)
-                stack += [c for c in code.co_consts if isinstance(c, CodeType)]
+                stack += code.co_consts
+            case FunctionType() as function:
+                stack += [function.__code__, getattr(function, "__wrapped__", None)]
+            case staticmethod() | classmethod() as method:
+                stack.append(method.__func__)
+            case property() as value:
+                stack.append(value.fget)
     return frozenset(found)

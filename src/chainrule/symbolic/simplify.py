@@ -13,15 +13,13 @@ from functools import lru_cache, reduce
 
 from chainrule import shapes
 from chainrule.shapes import Shape
-from chainrule.symbolic.expression import Call, Expression, Number, Real, call
+from chainrule.symbolic.expression import Call, Expression, Number, Real, call, with_each_part
 
 
 @lru_cache(maxsize=1 << 15)
 def simplified(formula: Expression) -> Expression:
     """The formula as one would write it by hand. Derivations share their parts: each is simplified once."""
-    parts = tuple([simplified(part) for part in formula.parts])
-    if any(a is not b for a, b in zip(parts, formula.parts, strict=True)):
-        formula = formula.with_parts(parts)
+    formula = with_each_part(formula, simplified)
     rule = RULES.get(formula.op.name) if isinstance(formula, Call) else None
     return formula if rule is None else rule(formula)  # type: ignore[arg-type]  # a rule is found for calls only
 

@@ -250,8 +250,9 @@ def _trained(
         with suppress(FileWriteError):  # the training's own error is what counts
             folder.write_report(report_of_failure(problem.name, folder, described, keeper.latest_epoch, layers))
         raise described from error
-    if layers is not None:
-        layers.watch.close()
+    finally:
+        if layers is not None:
+            layers.watch.close()
     return _finished(prepared, folder, [*earlier, *later], best, stopped, judgement, layers)
 
 

@@ -136,7 +136,8 @@ def judged(given: Problem, title: str = "") -> DerivationResult:
     judgements = judge.judgements()
     results = tuple([_result(judge, data, judgement) for judgement in judgements])
     varied = tuple([g.name for g in given.givens if g.nature not in ("random", "count", "fixed")])
-    return DerivationResult(results, given.unused, len(data.redraws), varied, title, _backward_order(given))
+    order = _backward_order(given)
+    return DerivationResult(results, given.unused, len(data.redraws), varied, title, order, given.program.loss)
 
 
 def _backward_order(given: Problem) -> tuple[str, ...]:

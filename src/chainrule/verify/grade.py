@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ class Rubric:
     """What claims are worth.
 
     Args:
-        points: by the name of the claim, `{"dL/dW2": 3}`. A claim that is listed and missing in a submission gets 0.
+        points: by the name of the claim, `{"dL/dW2": 3}`, whatever a submission calls its loss. A claim that is listed
+            and missing in a submission gets 0.
         default: what a claim is worth that is not listed. A rubric that lists claims has 0 here.
         partial: the share of its points that a wrong claim keeps if one known mistake explains it.
     """
@@ -30,6 +31,11 @@ class Rubric:
 
     def worth(self, claim: str) -> float:
         return self.points.get(claim, self.default)
+
+    def for_loss(self, loss: str) -> Rubric:
+        """The rubric for a submission that calls its loss that: dL/dW2 is dC/dW2 in it."""
+        own = {f"d{loss}{name[2:]}" if name.startswith("dL/") else name: points for name, points in self.points.items()}
+        return replace(self, points=own)
 
     @staticmethod
     def read(path: Path) -> Rubric:
@@ -105,13 +111,31 @@ class Grade:
 def graded(result: DerivationResult, rubric: Rubric, lang: str = "en") -> Grade:
     """The marks of a submission.
 
-    A right claim gets its points, and so does a consequence: a slip costs points once. A wrong claim keeps the
+    A right claim gets its points, and so does a consequence: a slip costs points once. Where the rubric does not list
+    the claim with the slip, it costs those of the first listed claim that follows from it. A wrong claim keeps the
     rubric's partial share if one known mistake explains it. What cannot be decided is not counted at all.
     """
+    rubric = rubric.for_loss(result.loss)
     claims = {claim.name: claim for claim in reversed(result.claims)}
     names = dict.fromkeys([*[claim.name for claim in result.claims], *rubric.points])
-    marks = [_mark(name, claims.get(name), rubric, lang) for name in names]
+    free = {name for name, claim in claims.items() if claim.verdict == "wrong" and not rubric.worth(name)}
+    marks = []
+    for name in names:
+        claim = claims.get(name)
+        slip = None if claim is None else _slip(claim, claims)
+        if slip is not None and slip.name in free and rubric.worth(name):
+            free.remove(slip.name)
+            claim = slip
+        marks.append(_mark(name, claim, rubric, lang))
     return Grade(result.title, tuple([mark for mark in marks if mark.of > 0]))
+
+
+def _slip(claim: ClaimResult, claims: Mapping[str, ClaimResult]) -> ClaimResult | None:
+    """The wrong claim that a consequence comes from; None if it is none."""
+    found: ClaimResult | None = claim
+    while found is not None and found.verdict == "consequence":
+        found = claims.get(found.upstream or "")
+    return found if found is not claim else None
 
 
 def _mark(name: str, claim: ClaimResult | None, rubric: Rubric, lang: str) -> Mark:
@@ -126,7 +150,7 @@ def _mark(name: str, claim: ClaimResult | None, rubric: Rubric, lang: str) -> Ma
         return Mark(name, 0.0, 0.0, claim.reason)
     if claim.mistake is not None and " + " not in claim.mistake.name:
         return Mark(name, of * rubric.partial, of, plain(say.partial_credit(claim.mistake.title(lang))))
-    return Mark(name, 0.0, of, plain(say.wrong(name)))
+    return Mark(name, 0.0, of, plain(say.wrong(claim.name)))
 
 
 def _short(x: float) -> str:

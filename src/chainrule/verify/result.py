@@ -119,6 +119,7 @@ class DerivationResult:
         varied: the givens written as numbers that were varied for it.
         title: the file, or what else was verified.
         order: the names of the claims in the order of the backward pass.
+        loss: what the loss is called.
     """
 
     claims: tuple[ClaimResult, ...]
@@ -127,6 +128,7 @@ class DerivationResult:
     varied: tuple[str, ...] = ()
     title: str = ""
     order: tuple[str, ...] = ()
+    loss: str = "L"
 
     @property
     def ok(self) -> bool:

@@ -109,15 +109,15 @@ def _put_along(rewrite: Rewrite, instruction: Instruction) -> Value | None:
 
 def _sum_of_pieces(rewrite: Rewrite, instruction: Instruction) -> Value | None:
     """Pieces that lie beside each other in zeros, joined. A -0.0 among them stays, which 0 + -0.0 does not."""
+    shape = instruction.result.shape
     pieces: list[tuple[int, int, int, Value]] = []
     for embed in _summands(rewrite.at(instruction)):
-        span = None if embed is None else _span(embed)
+        span = None if embed is None or embed.result.shape != shape else _span(embed)
         if embed is None or span is None:
             return None
         pieces.append((*span, embed.values[0]))
     pieces.sort(key=lambda piece: piece[:3])
     axes, starts, ends, values = zip(*pieces, strict=True)
-    shape = instruction.result.shape
     if len(set(axes)) > 1 or [*starts, shape[axes[0]]] != [0, *ends] or any(v.ndim != len(shape) for v in values):
         return None
     y: Value = rewrite.new.maths.cat(*values, axis=axes[0])
@@ -126,10 +126,12 @@ def _sum_of_pieces(rewrite: Rewrite, instruction: Instruction) -> Value | None:
 
 def _summands(operands: Sequence[Operand]) -> Iterator[Instruction | None]:
     """The embeds of which a value is the sum; None for anything else that is added."""
-    for x in operands:
+    left = list(operands)
+    while left:
+        x = left.pop()
         maker = x.maker if isinstance(x, Value) else None
         if maker is not None and maker.op.name == "add":
-            yield from _summands(maker.inputs)
+            left += maker.inputs
         else:
             yield maker if maker is not None and maker.op.name == "embed" else None
 

@@ -70,7 +70,7 @@ def candidates(family: str, case: Case) -> list[Candidate]:
         for name in names
     ]
     name = "LSUV initialisation"
-    return [*drawn, Candidate(name, REASONS[name], LSUV, partial(_unit_variance, case.batches[0][0]))]
+    return [*drawn, Candidate(name, REASONS[name], LSUV, partial(_unit_size, case.batches[0][0]))]
 
 
 def _loop(body: str, also: str = "") -> str:
@@ -91,22 +91,23 @@ def _zero_biases(model: Module, optimizer: Optimizer | None) -> None:
             init.zeros_(layer.bias)
 
 
-LSUV = """def unit_variance(layer, inputs, output):
-    layer.weight.data /= output.std()
-    return output / output.std()
+LSUV = """def unit_size(layer, inputs, output):
+    size = output.square().mean().sqrt()
+    layer.weight.data /= size
+    return output / size
 
 hooks = []
 for layer in [m for m in model.modules() if isinstance(m, nn.Linear | nn.Conv2d)]:
     nn.init.orthogonal_(layer.weight)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
-    hooks.append(layer.register_forward_hook(unit_variance))
+    hooks.append(layer.register_forward_hook(unit_size))
 model(inputs)
 for hook in hooks:
     hook.remove()"""
 
 
-def _unit_variance(inputs: Any, model: Module, optimizer: Optimizer | None) -> None:
+def _unit_size(inputs: Any, model: Module, optimizer: Optimizer | None) -> None:
     """Orthogonal weights, scaled layer by layer while a batch runs, so that every layer's result has size 1."""
     _draw("orthogonal initialisation", model, optimizer)
     seen: set[int] = set()

@@ -85,8 +85,9 @@ def with_other_functions(model: Module, names: Sequence[str], new: str) -> list[
     """
     found = []
     for kind in dict.fromkeys([type(module) for module in model.modules()]):
-        method = next((vars(owner)["forward"] for owner in kind.__mro__ if "forward" in vars(owner)), None)
-        if is_the_librarys(kind) or not isinstance(method, FunctionType):
+        owner = next(owner for owner in kind.__mro__ if "forward" in vars(owner))  # Module has one
+        method = vars(owner)["forward"]
+        if is_the_librarys(owner) or not isinstance(method, FunctionType):
             continue
         result = rewritten(kind, method, partial(_renamed, names, new, kind is type(model)))
         found += [] if result is None else [result]
@@ -138,7 +139,9 @@ def _source(method: FunctionType) -> tuple[list[str], int]:
 def _tree(method: FunctionType) -> ast.FunctionDef | None:
     """The method parsed, its lines numbered as in the file; None if it cannot stand alone.
 
-    What closes over variables, super() among them, or is decorated, would not mean the same elsewhere.
+    What closes over variables, super() among them, is decorated, or says self.__name, which only a class's own body
+    turns into its name, would not mean the same elsewhere. Defaults are left out: the user's are kept, and
+    evaluating them again could fail, or do something.
     """
     source, first = _source(method)
     if method.__code__.co_freevars or not source:
@@ -147,15 +150,22 @@ def _tree(method: FunctionType) -> ast.FunctionDef | None:
         tree = ast.parse(textwrap.dedent("".join(source))).body[0]
     except SyntaxError:
         return None
-    if not isinstance(tree, ast.FunctionDef) or tree.decorator_list:
+    if not isinstance(tree, ast.FunctionDef) or tree.decorator_list or any(map(_is_private, ast.walk(tree))):
         return None
+    tree.args.defaults, tree.args.kw_defaults = [], [None] * len(tree.args.kwonlyargs)
     ast.increment_lineno(tree, first - 1)
     return tree
+
+
+def _is_private(node: ast.AST) -> bool:
+    name = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+    return name.startswith("__") and not name.endswith("__")
 
 
 def _compiled(tree: ast.FunctionDef, method: FunctionType) -> FunctionType:
     """The rewritten method, with the globals and defaults of the user's."""
     made: dict[str, Any] = {}
+    # compile takes over this file's `from __future__ import annotations`: those of the user are not evaluated either
     exec(compile(ast.Module([tree], []), method.__code__.co_filename, "exec"), method.__globals__, made)
     new: FunctionType = made[tree.name]
     new.__defaults__, new.__kwdefaults__ = method.__defaults__, method.__kwdefaults__

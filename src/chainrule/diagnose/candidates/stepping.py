@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from math import isfinite, log10
 from typing import Any
 
 from chainrule.diagnose.candidates.candidate import Candidate, Case
@@ -11,6 +12,8 @@ from chainrule.nn.utils.clip_grad import clip_grad_norm_
 from chainrule.optim.optimizer import Optimizer
 
 WARM_UP = 20
+STEP = 1e-3
+"""What a step usually adds to a weight, relative to it."""
 SHORTENED = "one large gradient no longer throws the weights away"
 SMALL_AT_FIRST = "the first steps, of the least known size, are the smallest"
 SMALLER = "a step should be about a thousandth of the weights that it changes"
@@ -31,9 +34,20 @@ def candidates(family: str, case: Case) -> list[Candidate]:
             "loss.backward()\noptimizer.step()\nscheduler.step()"
         )
         return [Candidate("warm-up", SMALL_AT_FIRST, code, _warm_up)]
-    factors = {"rate": (0.1, 0.01, 0.001), "faster": (100.0, 1000.0)}.get(family, ())
+    slower = sorted({0.1, 0.01, 0.001, fitting(case)}, reverse=True)
+    factors = {"rate": slower, "faster": [100.0, 1000.0]}.get(family, [])
     reason = LARGER if family == "faster" else SMALLER
     return [Candidate(f"learning rate x {f:g}", reason, _rate_code(f), partial(_scale_rate, f)) for f in factors]
+
+
+def fitting(case: Case) -> float:
+    """The power of ten by which the rate would change weights by about a thousandth a step; a thousandth at most.
+
+    Between 1e-12 and 1e-3: a step that is no number says nothing of the rate that would fit.
+    """
+    ratios = [one.update_ratio for one in case.diagnosis.parameters if one.update_ratio]
+    largest = max([ratio for ratio in ratios if isfinite(ratio)], default=1.0)
+    return float(10.0 ** max(-12, min(-3, round(log10(STEP / largest)))))
 
 
 def _rate_code(factor: float) -> str:

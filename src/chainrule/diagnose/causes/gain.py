@@ -216,11 +216,10 @@ MECHANISMS = {
 
 def _finding(diagnosis: Diagnosis, which: str, name: str, share: float | None, size: float) -> Finding:
     rows = [row for row in diagnosis.ledger.rows if row.counted]
-    steps = sum(row.step is not None for row in rows)
     if which == "exploding" and name == "silence":  # slopes above 1, as SELU has them, not silent units
         name = "cap"
     mechanism = MECHANISMS.get(name) or ("small weights" if which == "vanishing" else "large weights")
-    if steps * 2 > len(rows) and name in ("weights", "saturation", "rest"):
+    if is_over_time(diagnosis.ledger) and name in ("weights", "saturation", "rest"):
         mechanism = "recurrence"
     evidence = {
         "log gain": diagnosis.ledger.total,

@@ -177,7 +177,7 @@ class _Reader:
             inside = self._sum()
             self._take(")" if at.text == "(" else "}")
             return inside
-        if at.text == "\\frac":
+        if at.text in ("\\frac", "\\dfrac", "\\tfrac"):
             return self._fraction()
         if at.text == "\\partial":
             return self._rate(slash=True)

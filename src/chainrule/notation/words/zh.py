@@ -15,14 +15,11 @@ class Chinese:
     gap = ""
     colon = "："
     labels = Labels(
-        forward="前向传播", backward="反向传播", update="参数更新", layer="层", step="步骤", quantity="量",
-        formula="公式", value="数值", shape="形状", reason="理由",
-        contribution="贡献", claim="推导式", mistake="错误",
-        correction="更正", points="得分", total="总分",
-        right="正确", wrong="错误", consequence="连带错误", undecided="无法判定", otherwise="其他情形",
-        warning="警告", norm="范数", smallest="最小值", largest="最大值",
-        local="局部导数", loss="损失", names="名称", routes="路径", network="网络", before="之前", after="之后",
-        close="关闭", module="模块", enters="传入", leaves="传出",
+        layer="层", quantity="量", shape="形状", before="之前", after="之后",
+        forward="前向传播", backward="反向传播", update="参数更新", formula="公式", value="数值",
+        contribution="贡献", claim="推导式", right="正确", wrong="错误", consequence="连带错误",
+        undecided="无法判定", warning="警告", norm="范数", local="局部导数", loss="损失", names="名称",
+        routes="路径", network="网络", close="关闭", module="模块", enters="传入", leaves="传出",
         parameters="参数",
     )  # fmt: skip
     diagnosis = DiagnosisLabels(
@@ -203,9 +200,6 @@ class Chinese:
     )  # fmt: skip
 
     # ---- forward -----------------------------------------------------------------------------------------------
-    def given(self, x: Part) -> Prose:
-        return said("{x} 是已知量。", x=x)
-
     def weighted_sums(self, z: Part, a: Part) -> Prose:
         return said("{z} 是 {a} 的加权和，每个再加上偏置。", z=z, a=a)
 
@@ -273,9 +267,6 @@ class Chinese:
 
     def sum_over_batch(self, of: Part) -> Prose:
         return said("一批样本共用 {of}：各样本的贡献相加。", of=of)
-
-    def mask(self, of: Part, condition: Part) -> Prose:
-        return said("在 {condition} 的位置导数照常传递；其余位置 {of} 得到 0。", of=of, condition=condition)
 
     def derivative_of_loss(self, of: Part) -> Prose:
         return said("{of} 直接出现在损失中。", of=of)
@@ -365,6 +356,9 @@ class Chinese:
 
     def left_out(self, count: int) -> Prose:
         return said("还有 {count} 步没有列出；full=True 会全部列出。", count=str(count))
+
+    def lines_left_out(self, count: int) -> Prose:
+        return said("还有 {count} 行没有列出；full=True 会全部列出。", count=str(count))
 
     def repeated(self, first: Part, last: Part, count: int) -> Prose:
         return said(
@@ -621,7 +615,10 @@ class Chinese:
         return said("从输出往回。z 是一层的加权和，δ = dL/dz；对数增益 −0.69 使 δ 减半，−2.30 只剩十分之一。")
 
     def reads_remedies(self) -> Prose:
-        return said("对数增益接近 0，梯度在往回的途中大小不变。")
+        return said(
+            "对数增益接近 0，梯度在往回的途中大小不变。"
+            "比较训练效果时，损失须比未改动的副本低 10%，并且低于两者的起点，才算有改善。"
+        )
 
     def reads_parameters(self) -> Prose:
         return said("w 是参数，Δw 是下一步的更新量，通常约为参数的千分之一。")
