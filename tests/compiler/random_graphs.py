@@ -67,8 +67,9 @@ def _changed(graph: Graph, x: Value, how: int) -> Value:
         lambda: m.reshape(x, shape=(-1, *[n for n in x.shape if n != 1])), lambda: m.reshape(x, shape=x.shape),
         lambda: m.permute(x, order=tuple(range(x.ndim))[::-1]), lambda: m.mT(x), lambda: m.clone(x),
         lambda: m.broadcast_to(x, shape=(2, *x.shape)), lambda: m.cast(x, dtype=dtypes.float64),
-        lambda: m.cast(m.cast(x, dtype=dtypes.float32), dtype=dtypes.float64), lambda: m.amax(x, axis=-1),
-        lambda: m.sum(x, axis=-1), lambda: m.slice(x, key=(slice(None),)), lambda: m.where(x > 0, x, x),
+        lambda: m.cast(m.cast(x, dtype=dtypes.float32), dtype=dtypes.float64),
+        lambda: x if 0 in x.shape else m.amax(x, axis=-1), lambda: m.sum(x, axis=-1),
+        lambda: m.slice(x, key=(slice(None),)), lambda: m.where(x > 0, x, x),
         lambda: m.zeros(shape=x.shape, dtype=x.dtype) + x, lambda: m.cat(x, axis=0), lambda: m.pow(x, 1),
     ]  # fmt: skip
     before = len(graph.instructions)
