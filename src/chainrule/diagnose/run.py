@@ -201,7 +201,7 @@ def eager(model: Module) -> Module:
     if not _is_compiled(model):
         return model
     plain: Module = object.__new__(type(model).__bases__[0])
-    plain.__dict__ = model.__dict__
+    plain.__dict__ = dict(vars(model))  # of its own: CPython 3.13.0 empties a shared one when its first owner goes
     return plain
 
 
