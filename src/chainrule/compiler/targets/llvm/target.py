@@ -37,10 +37,9 @@ from chainrule.compiler.targets.llvm.pool import Pool
 from chainrule.compiler.targets.llvm.text import I8, I64, PTR, Function, module_text
 from chainrule.compiler.targets.llvm.watch import Watch, watch
 from chainrule.shapes import normal_axis
-from chainrule.tensor.arrays import numpy_dtype
+from chainrule.tensor.arrays import LINE, numpy_dtype
 from chainrule.tensor.graph import Array
 
-ALIGNMENT = 64
 KEPT = frozenset(("mT", *DIRECT, *WINDOWED))
 """Operators that are no primitives, and that the kernels compute as they are."""
 
@@ -209,7 +208,7 @@ class Plan:
             for y in dict.fromkeys([self._outermost(y) for y in group.stored]):
                 if y in self.places:
                     continue
-                need = -(-max(size_of(y), 1) // ALIGNMENT) * ALIGNMENT
+                need = -(-max(size_of(y), 1) // LINE) * LINE
                 fitting = [(size, offset) for offset, size in free if size >= need]
                 if fitting:
                     size, offset = min(fitting)
@@ -409,8 +408,8 @@ class Compiled:
             here = {f"declare void @step{n}(ptr)" for n in native}
             self.text += "\n" + "\n".join([line for line in text.split("\n") if line not in here])
         self.native: Native = compile_text(self.text, plan.machine)
-        raw = np.zeros(plan.arena_bytes + plan.scratch_bytes + 2 * ALIGNMENT, np.uint8)
-        start = -raw.ctypes.data % ALIGNMENT
+        raw = np.zeros(plan.arena_bytes + plan.scratch_bytes + 2 * LINE, np.uint8)
+        start = -raw.ctypes.data % LINE
         self.arena = raw[start:]
         graph = plan.graph
         self.table = np.zeros(plan.slots + (stamps is not None), np.uint64)

@@ -414,9 +414,3 @@ def module_text(functions: Sequence[Function], extra: str = "") -> str:
         declared |= {name: text for name, text in f.declared.items() if name not in defined}
     outside = [text for name, text in declared.items() if f"@{name}(" not in extra]
     return "\n".join([extra, *outside, *[f.text() for f in functions]])
-
-
-def numpy_type(dtype: Any) -> Type:
-    """The type of a NumPy element type's memory."""
-    kinds = {"f2": HALF, "f4": F32, "f8": F64, "i1": I8, "i2": I16, "i4": I32, "i8": I64, "u1": I8, "b1": I1}
-    return kinds[f"{dtype.kind}{dtype.itemsize}"]

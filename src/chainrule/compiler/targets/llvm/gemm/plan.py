@@ -19,12 +19,10 @@ from chainrule.compiler.targets.llvm.gemm.packing import Packing
 from chainrule.compiler.targets.llvm.gemm.parts import Run, even_parts
 from chainrule.compiler.targets.llvm.gemm.product import Ahead, Epilogue, Machine, Phase, Plan, Product
 from chainrule.compiler.targets.llvm.text import Function, Value
+from chainrule.tensor.arrays import LINE
 
 UNROLL = 4
 """Steps along k in a round of the innermost loop."""
-
-LINE = 64
-"""Bytes of a cache line, and the alignment of what lies in the scratch memory."""
 
 OUTER_TILE, OUTER_SUM = 4, 0.25
 """A tile's price besides its multiply-adds: 9 cycles for 12 x 2 vectors at (784, 128, 32) NN and TN."""
